@@ -1,0 +1,207 @@
+// Package config is the environment contract of redis-applier. The daemon reads it with [Read]; whoever
+// starts the daemon (the Deployment and the Job that the program declares) writes it with [Environ]. Both sides use the
+// same structs, so a name, a default or a rule stands in one place only.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Identity says which site this process serves and which log it replays.
+type Identity struct {
+	// Site is this site's name: a DNS label of at most 48 characters, for example dc.
+	Site string `env:"APPLIER_SITE, required"`
+	// Peer is the other site's name. It must differ from Site.
+	Peer string `env:"APPLIER_PEER, required"`
+	// Log is the topic of the write-ahead log. The topics <log>.attest, <log>.dlq and <log>.fenced derive from it.
+	Log string `env:"APPLIER_LOG, default=redis-writes"`
+	// Partitions is the log's partition count, fixed for the life of the topic.
+	Partitions int32 `env:"APPLIER_PARTITIONS, required"`
+	// SigningKeyFile holds the secret that signs control records: at least 32 bytes, surrounding white space ignored.
+	SigningKeyFile string `env:"APPLIER_SIGNING_KEY_FILE, required"`
+}
+
+// Kafka says how this site's Kafka is reached.
+type Kafka struct {
+	// Brokers are the bootstrap addresses, host:port.
+	Brokers []string `env:"APPLIER_KAFKA_BROKERS, required"`
+	// TLS turns on TLS towards the brokers.
+	TLS bool `env:"APPLIER_KAFKA_TLS, default=false"`
+	// CAFile holds the certificates (PEM) that the brokers' certificate is checked against; empty = the system's. Needs TLS.
+	CAFile string `env:"APPLIER_KAFKA_CA_FILE"`
+	// Username is the SCRAM-SHA-512 user; empty = no authentication.
+	Username string `env:"APPLIER_KAFKA_USERNAME"`
+	// PasswordFile holds the user's password. Needed with Username. It is read at every connection, so a rotated one is taken up.
+	PasswordFile string `env:"APPLIER_KAFKA_PASSWORD_FILE"`
+}
+
+// Run is what `redis-applier run` needs.
+type Run struct {
+	Identity
+	Kafka
+	// Group is the consumer group, which shares out the partitions among the appliers of a site.
+	Group string `env:"APPLIER_GROUP, default=redis-applier"`
+	// MirrorExactlyOnce says that the mirror writes in transactions, so that a record without the mark wal-local that is
+	// not part of one is an unmarked local record (poison).
+	MirrorExactlyOnce bool `env:"APPLIER_MIRROR_EXACTLY_ONCE, default=true"`
+	// Sentinels are addresses of Sentinels, host:port. One is enough: the others are learned from it.
+	Sentinels []string `env:"APPLIER_SENTINELS, required"`
+	// SentinelMaster is the name under which the Sentinels watch the primary.
+	SentinelMaster string `env:"APPLIER_SENTINEL_MASTER, default=mymaster"`
+	// RedisUsername is the ACL user; empty = the default user.
+	RedisUsername string `env:"APPLIER_REDIS_USERNAME"`
+	// RedisPasswordFile holds the Redis password; empty = no authentication. It is read at every connection.
+	RedisPasswordFile string `env:"APPLIER_REDIS_PASSWORD_FILE"`
+	// Listen is the address of /readyz, /healthz and /metrics.
+	Listen string `env:"APPLIER_LISTEN, default=:9180"`
+	// Poison says what becomes of a partition that meets a poison record: skip lists it in the DLQ and goes on, halt halts.
+	Poison PoisonPolicy `env:"APPLIER_POISON, default=skip"`
+	// WaitReplicas is how many replicas must have confirmed a batch (Redis WAIT) before it is attested and its offset is
+	// committed to the group; 0 = none. It never decides what is applied.
+	WaitReplicas int `env:"APPLIER_WAIT_REPLICAS, default=0"`
+	// BarrierInterval is how often a barrier is appended to each owned partition.
+	BarrierInterval time.Duration `env:"APPLIER_BARRIER_INTERVAL, default=10s"`
+	// HaltConfirm is how long a reason to halt must last before the partition is declared halted.
+	HaltConfirm time.Duration `env:"APPLIER_HALT_CONFIRM, default=30s"`
+	// BatchRecords is the largest number of records in one Redis transaction.
+	BatchRecords int `env:"APPLIER_BATCH_RECORDS, default=1000"`
+	// BatchBytes is the size of a batch, in bytes of keys and values, at which it ends.
+	BatchBytes int `env:"APPLIER_BATCH_BYTES, default=1048576"`
+	// Verbosity is the least level of log lines: debug, info, warn or error.
+	Verbosity slog.Level `env:"APPLIER_VERBOSITY, default=info"`
+}
+
+// Check is what `redis-applier check` needs.
+type Check struct {
+	Identity
+	Kafka
+	// PeerPolicy says what a silent peer means for the exit code.
+	PeerPolicy PeerPolicy `env:"APPLIER_CHECK_PEER, default=require"`
+	// Timeout is how long the check waits for the attestations.
+	Timeout time.Duration `env:"APPLIER_CHECK_TIMEOUT, default=2m"`
+}
+
+// PoisonPolicy is the value of APPLIER_POISON.
+type PoisonPolicy string
+
+// The poison policies.
+const (
+	PoisonSkip PoisonPolicy = "skip" // list the record in the DLQ and go on
+	PoisonHalt PoisonPolicy = "halt" // halt the partition at the record
+)
+
+// EnvDecode accepts the known policies only.
+func (p *PoisonPolicy) EnvDecode(v string) error {
+	return decodeEnum(p, v, PoisonSkip, PoisonHalt)
+}
+
+// PeerPolicy is the value of APPLIER_CHECK_PEER. A diverged peer fails the check under every policy but off.
+type PeerPolicy string
+
+// The peer policies.
+const (
+	PeerRequire PeerPolicy = "require" // a peer that is silent or behind fails the check
+	PeerReport  PeerPolicy = "report"  // it is reported only
+	PeerOff     PeerPolicy = "off"     // the peer is not looked at
+)
+
+// EnvDecode accepts the known policies only.
+func (p *PeerPolicy) EnvDecode(v string) error {
+	return decodeEnum(p, v, PeerRequire, PeerReport, PeerOff)
+}
+
+func decodeEnum[T ~string](dst *T, v string, known ...T) error {
+	if !slices.Contains(known, T(v)) {
+		names := make([]string, len(known))
+		for i, k := range known {
+			names[i] = string(k)
+		}
+		return fmt.Errorf("%q: want %s", v, strings.Join(names, ", "))
+	}
+	*dst = T(v)
+	return nil
+}
+
+var (
+	siteName  = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,46}[a-z0-9])?$`)
+	topicName = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,200}$`) // Kafka allows 249; room is left for ".attest" and the like
+)
+
+func (c Identity) validate() error {
+	var errs []error
+	for _, s := range []struct{ env, value string }{{"APPLIER_SITE", c.Site}, {"APPLIER_PEER", c.Peer}} {
+		if s.value != "" && !siteName.MatchString(s.value) {
+			errs = append(errs, fmt.Errorf("%s=%q: want a DNS label of at most 48 characters, such as dc", s.env, s.value))
+		}
+	}
+	if c.Site != "" && c.Site == c.Peer {
+		errs = append(errs, fmt.Errorf("APPLIER_PEER=%q: is this site itself; name the other one", c.Peer))
+	}
+	if !topicName.MatchString(c.Log) {
+		errs = append(errs, fmt.Errorf("APPLIER_LOG=%q: want a topic name of at most 200 characters out of a-z A-Z 0-9 . _ -", c.Log))
+	}
+	if c.Partitions < 1 {
+		errs = append(errs, fmt.Errorf("APPLIER_PARTITIONS=%d: want at least 1, the partition count of the topic", c.Partitions))
+	}
+	return errors.Join(errs...)
+}
+
+func (c Kafka) validate() error {
+	errs := []error{validateAddrs("APPLIER_KAFKA_BROKERS", c.Brokers)}
+	if c.Username != "" && c.PasswordFile == "" {
+		errs = append(errs, errors.New("APPLIER_KAFKA_PASSWORD_FILE: is empty, but APPLIER_KAFKA_USERNAME is set; name the file with its password"))
+	}
+	if c.CAFile != "" && !c.TLS {
+		errs = append(errs, errors.New("APPLIER_KAFKA_CA_FILE: is set, but TLS is off; set APPLIER_KAFKA_TLS=true"))
+	}
+	return errors.Join(errs...)
+}
+
+func validateAddrs(env string, addrs []string) error {
+	var errs []error
+	for _, a := range addrs {
+		if host, port, err := net.SplitHostPort(a); err != nil || host == "" || port == "" {
+			errs = append(errs, fmt.Errorf("%s: %q: want host:port", env, a))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Validate reports every value that cannot work, each with its variable's name and what to write instead.
+func (c Run) Validate() error {
+	errs := []error{c.Identity.validate(), c.Kafka.validate(), validateAddrs("APPLIER_SENTINELS", c.Sentinels)}
+	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
+		errs = append(errs, fmt.Errorf("APPLIER_LISTEN=%q: want [host]:port", c.Listen))
+	}
+	atLeast := func(env string, v, least int) {
+		if v < least {
+			errs = append(errs, fmt.Errorf("%s=%d: want at least %d", env, v, least))
+		}
+	}
+	atLeast("APPLIER_WAIT_REPLICAS", c.WaitReplicas, 0)
+	atLeast("APPLIER_BATCH_RECORDS", c.BatchRecords, 1)
+	atLeast("APPLIER_BATCH_BYTES", c.BatchBytes, 1024)
+	if c.BarrierInterval < 100*time.Millisecond {
+		errs = append(errs, fmt.Errorf("APPLIER_BARRIER_INTERVAL=%s: want at least 100ms", c.BarrierInterval))
+	}
+	if c.HaltConfirm < 0 {
+		errs = append(errs, fmt.Errorf("APPLIER_HALT_CONFIRM=%s: want 0s or more", c.HaltConfirm))
+	}
+	return errors.Join(errs...)
+}
+
+// Validate reports every value that cannot work, each with its variable's name and what to write instead.
+func (c Check) Validate() error {
+	errs := []error{c.Identity.validate(), c.Kafka.validate()}
+	if c.Timeout < time.Second {
+		errs = append(errs, fmt.Errorf("APPLIER_CHECK_TIMEOUT=%s: want at least 1s", c.Timeout))
+	}
+	return errors.Join(errs...)
+}
