@@ -1,0 +1,86 @@
+package wal
+
+import (
+	"encoding/json"
+	"fmt"
+)
+
+// AttestationVersion is the version of the attestation's format.
+const AttestationVersion = 1
+
+// Attestation is an applier's statement of what it has decided of a partition up to a barrier.
+type Attestation struct {
+	Version   int                    `json:"v"`
+	Site      string                 `json:"site"`
+	Partition int32                  `json:"partition"`
+	TopicID   TopicID                `json:"topicId"` // of the log at Site
+	Offset    int64                  `json:"offset"`  // of the barrier at Site
+	Barrier   AttestedBarrier        `json:"barrier"`
+	Epoch     Epoch                  `json:"epoch"`
+	Root      Hash                   `json:"root"`
+	Sealed    bool                   `json:"sealed"`
+	Streams   map[string]StreamState `json:"streams"` // by origin site
+	Refused   Count                  `json:"refused"`
+	Expired   uint64                 `json:"expired"` // records that arrived with their expiry over
+	Lag       int64                  `json:"lag"`     // records behind the barrier that Site's log held when it was decided
+	Level     int                    `json:"level"`   // of the rules that Site's applier knows
+	Time      int64                  `json:"time"`    // when the barrier was decided, ms since 1970, for people
+	Applier   string                 `json:"applier"` // its version
+	Redis     string                 `json:"redis"`   // the version of Site's Redis
+}
+
+// AttestedBarrier names the barrier of an attestation.
+type AttestedBarrier struct {
+	Origin string `json:"origin"` // the site where it was appended
+	Number uint64 `json:"number"`
+	ID     string `json:"id"`
+	Time   int64  `json:"time"` // when it was appended, ms since 1970
+}
+
+// StreamState is a [Stream] in an attestation.
+type StreamState struct {
+	N       uint64 `json:"n"`
+	H       Hash   `json:"h"`
+	FencedN uint64 `json:"fn"`
+	FencedH Hash   `json:"fh"`
+}
+
+// Count is a number of things and a hash over them.
+type Count struct {
+	N uint64 `json:"n"`
+	H Hash   `json:"h"`
+}
+
+// AttestationKey is the Kafka key of an attestation: site/partition.
+func AttestationKey(site string, partition int32) string {
+	return fmt.Sprintf("%s/%d", site, partition)
+}
+
+// Attest states position p of the site s.Self at barrier b, which stands at offset p.Next-1.
+func (p *Position) Attest(s Sites, partition int32, origin Origin, b *Barrier) Attestation {
+	a := Attestation{
+		Version: AttestationVersion, Site: s.Self, Partition: partition, TopicID: p.TopicID, Offset: p.Next - 1,
+		Barrier: AttestedBarrier{Origin: s.Name(origin), Number: b.Number, ID: b.ID, Time: b.Time},
+		Epoch:   p.Epoch, Root: p.Root, Sealed: p.Sealed, Streams: map[string]StreamState{},
+		Refused: Count{p.RefusedN, p.RefusedH}, Expired: p.Expired, Level: Level,
+	}
+	for _, o := range Origins {
+		a.Streams[s.Name(o)] = StreamState(p.Streams[o])
+	}
+	return a
+}
+
+// ParseAttestation reads an attestation's JSON. Fields that this version does not know are ignored: the peer may be newer.
+func ParseAttestation(value []byte) (Attestation, error) {
+	var a Attestation
+	if err := json.Unmarshal(value, &a); err != nil {
+		return a, fmt.Errorf("attestation: %w", err)
+	}
+	if a.Version != AttestationVersion {
+		return a, fmt.Errorf("attestation: version %d, this one knows %d", a.Version, AttestationVersion)
+	}
+	if a.Site == "" || a.Barrier.ID == "" || a.Barrier.Origin == "" || a.Partition < 0 {
+		return a, fmt.Errorf("attestation: site, partition and barrier are required")
+	}
+	return a, nil
+}

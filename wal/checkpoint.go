@@ -1,0 +1,188 @@
+package wal
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Field is one field of a Redis hash.
+type Field struct{ Name, Value string }
+
+// PositionFields are the names of the fields that hold a position, in the order of [Position.Values].
+func PositionFields(s Sites) []string {
+	names := []string{"next", "leader-epoch", "topic-id", "epoch", "root", "sealed"}
+	for _, o := range Origins {
+		site := s.Name(o)
+		names = append(names, "n."+site, "h."+site, "f.n."+site, "f.h."+site)
+	}
+	return append(names, "refused.n", "refused.h", "expired.n", "ts", "reported")
+}
+
+// AppendValues appends the values of the fields that [PositionFields] names, in the same order.
+func (p *Position) AppendValues(dst []string) []string {
+	i64 := func(n int64) string { return strconv.FormatInt(n, 10) }
+	u64 := func(n uint64) string { return strconv.FormatUint(n, 10) }
+	sealed := "0"
+	if p.Sealed {
+		sealed = "1"
+	}
+	dst = append(dst, i64(p.Next), i64(int64(p.LeaderEpoch)), p.TopicID.String(), p.Epoch.String(), p.Root.String(), sealed)
+	for _, o := range Origins {
+		s := &p.Streams[o]
+		dst = append(dst, u64(s.N), s.H.String(), u64(s.FencedN), s.FencedH.String())
+	}
+	return append(dst, u64(p.RefusedN), p.RefusedH.String(), u64(p.Expired), i64(p.Timestamp), i64(p.Reported))
+}
+
+// BarriersField is the field that holds the ring of an origin.
+func BarriersField(s Sites, o Origin) string { return "barriers." + s.Name(o) }
+
+// String is the ring as it stands in a checkpoint: marks id:number:n:h, oldest first, separated by blanks.
+func (r Ring) String() string {
+	var b strings.Builder
+	for i, m := range r {
+		if i > 0 {
+			b.WriteByte(' ')
+		}
+		fmt.Fprintf(&b, "%s:%d:%d:%s", m.ID, m.Number, m.N, m.H)
+	}
+	return b.String()
+}
+
+func parseRing(s string) (Ring, error) {
+	var r Ring
+	for _, item := range strings.Fields(s) {
+		var m Mark
+		parts := strings.Split(item, ":")
+		if len(parts) != 4 {
+			return nil, fmt.Errorf("mark %q: want id:number:n:h", item)
+		}
+		var err error
+		m.ID = parts[0]
+		if m.Number, err = strconv.ParseUint(parts[1], 10, 64); err != nil {
+			return nil, fmt.Errorf("mark %q: number: %w", item, err)
+		}
+		if m.N, err = strconv.ParseUint(parts[2], 10, 64); err != nil {
+			return nil, fmt.Errorf("mark %q: n: %w", item, err)
+		}
+		if err = m.H.UnmarshalText([]byte(parts[3])); err != nil {
+			return nil, fmt.Errorf("mark %q: %w", item, err)
+		}
+		r = append(r, m)
+	}
+	return r, nil
+}
+
+// Fields is the whole checkpoint as a Redis hash.
+func (c *Checkpoint) Fields(s Sites) []Field {
+	names, values := PositionFields(s), c.AppendValues(nil)
+	out := make([]Field, 0, len(names)+2)
+	for i, name := range names {
+		out = append(out, Field{name, values[i]})
+	}
+	for _, o := range Origins {
+		if len(c.Barriers[o]) > 0 {
+			out = append(out, Field{BarriersField(s, o), c.Barriers[o].String()})
+		}
+	}
+	return out
+}
+
+// ParseCheckpoint reads a checkpoint back. Fields that it does not know are an error if they count records of a site that is
+// neither of s (the site or its peer was renamed), else they are left alone: a later version wrote them.
+func ParseCheckpoint(fields map[string]string, s Sites) (Checkpoint, error) {
+	var c Checkpoint
+	p := &c.Position
+	var bad error
+	parse := func(name string, set func(v string) error) {
+		v, ok := fields[name]
+		if bad != nil {
+			return
+		}
+		if !ok {
+			bad = fmt.Errorf("checkpoint: field %q is missing", name)
+		} else if err := set(v); err != nil {
+			bad = fmt.Errorf("checkpoint: field %s=%q: %w", name, v, err)
+		}
+	}
+	i64 := func(dst *int64) func(string) error {
+		return func(v string) (err error) { *dst, err = strconv.ParseInt(v, 10, 64); return err }
+	}
+	u64 := func(dst *uint64) func(string) error {
+		return func(v string) (err error) { *dst, err = strconv.ParseUint(v, 10, 64); return err }
+	}
+	text := func(dst interface{ UnmarshalText([]byte) error }) func(string) error {
+		return func(v string) error { return dst.UnmarshalText([]byte(v)) }
+	}
+	parse("next", i64(&p.Next))
+	parse("leader-epoch", func(v string) error {
+		n, err := strconv.ParseInt(v, 10, 32)
+		p.LeaderEpoch = int32(n)
+		return err
+	})
+	parse("topic-id", text(&p.TopicID))
+	parse("epoch", func(v string) (err error) { p.Epoch, err = ParseEpoch(v); return err })
+	parse("root", text(&p.Root))
+	parse("sealed", func(v string) (err error) { p.Sealed, err = strconv.ParseBool(v); return err })
+	for _, o := range Origins {
+		site, st := s.Name(o), &p.Streams[o]
+		parse("n."+site, u64(&st.N))
+		parse("h."+site, text(&st.H))
+		parse("f.n."+site, u64(&st.FencedN))
+		parse("f.h."+site, text(&st.FencedH))
+	}
+	parse("refused.n", u64(&p.RefusedN))
+	parse("refused.h", text(&p.RefusedH))
+	parse("expired.n", u64(&p.Expired))
+	parse("ts", i64(&p.Timestamp))
+	parse("reported", i64(&p.Reported))
+	for _, o := range Origins {
+		if v, ok := fields[BarriersField(s, o)]; ok && bad == nil {
+			if c.Barriers[o], bad = parseRing(v); bad != nil {
+				bad = fmt.Errorf("checkpoint: field %s: %w", BarriersField(s, o), bad)
+			}
+		}
+	}
+	for name := range fields {
+		site, ok := strings.CutPrefix(name, "n.")
+		if ok && bad == nil && site != s.Self && site != s.Peer {
+			bad = fmt.Errorf("checkpoint: field %q counts records of a site that is neither %q nor %q", name, s.Self, s.Peer)
+		}
+	}
+	if bad == nil && p.Next < 0 {
+		bad = fmt.Errorf("checkpoint: field next=%d is negative", p.Next)
+	}
+	return c, bad
+}
+
+// Format is the version of what stands under the keys __wal:*.
+const Format = 1
+
+// Meta is what is fixed for a log's life, as it stands in Redis under [MetaKey].
+type Meta struct {
+	TopicID    TopicID
+	Partitions int32
+}
+
+// Fields is the meta as a Redis hash.
+func (m Meta) Fields() []Field {
+	return []Field{{"topic-id", m.TopicID.String()}, {"partitions", strconv.Itoa(int(m.Partitions))}, {"format", strconv.Itoa(Format)}}
+}
+
+// ParseMeta reads what Fields writes. A format that this package does not know is an error.
+func ParseMeta(fields map[string]string) (Meta, error) {
+	var m Meta
+	if f := fields["format"]; f != strconv.Itoa(Format) {
+		return m, fmt.Errorf("meta: format=%q, this version knows %d", f, Format)
+	}
+	if err := m.TopicID.UnmarshalText([]byte(fields["topic-id"])); err != nil {
+		return m, fmt.Errorf("meta: %w", err)
+	}
+	n, err := strconv.ParseInt(fields["partitions"], 10, 32)
+	if err != nil || n < 1 {
+		return m, fmt.Errorf("meta: partitions=%q: want a number of at least 1", fields["partitions"])
+	}
+	m.Partitions = int32(n)
+	return m, nil
+}
