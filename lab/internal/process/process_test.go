@@ -1,0 +1,199 @@
+package process_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/comptech-lab/redis-wal/lab/internal/await"
+	"github.com/comptech-lab/redis-wal/lab/internal/process"
+)
+
+// asLab makes the test binary play a lab that starts a child and is then killed.
+const asLab = "PLAY_A_LAB_IN"
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(asLab); dir != "" {
+		os.Exit(playLab(dir))
+	}
+	os.Exit(m.Run())
+}
+
+func playLab(dir string) int {
+	g, err := process.NewGroup(dir)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	p, err := g.Start(process.Spec{Name: "child", Path: "/bin/sleep", Args: []string{"600"}})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	fmt.Println(p.PID())
+	_, _ = io.Copy(io.Discard, os.Stdin) // until killed, or until the test is gone
+	return 0
+}
+
+func newGroup(t *testing.T) (*process.Group, string) {
+	t.Helper()
+	dir := t.TempDir()
+	g, err := process.NewGroup(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := g.Close(time.Second); err != nil {
+			t.Error(err)
+		}
+	})
+	return g, dir
+}
+
+func waitGone(t *testing.T, pid int) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	err := await.True(ctx, "the end of a process", func(context.Context) error {
+		if id, err := process.Identify("", pid); !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("%+v, %v", id, err)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func TestChildDiesWithALabThatIsKilled(t *testing.T) {
+	t.Parallel()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	lab := exec.Command(exe)
+	lab.Env = append(os.Environ(), asLab+"="+t.TempDir())
+	stdin, err := lab.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stdin.Close()
+	stdout, err := lab.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := lab.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(stdout).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	child, err := strconv.Atoi(strings.TrimSpace(line))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := process.Identify("", child); err != nil {
+		t.Fatalf("the child does not run before its lab is killed: %v", err)
+	}
+	if err := lab.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = lab.Wait() // killed: the error says so
+	waitGone(t, child)
+}
+
+// A Redis that is killed while it saves leaves the fork that writes the file.
+func TestKillSweepsWhatTheChildForked(t *testing.T) {
+	t.Parallel()
+	g, _ := newGroup(t)
+	p, err := g.Start(process.Spec{Name: "forker", Path: "/bin/sh", Args: []string{"-c", "/bin/sleep 600 & echo $!; wait"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var fork int
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	err = await.True(ctx, "the fork's pid in the log", func(context.Context) error {
+		out, err := os.ReadFile(g.LogFile("forker"))
+		if err != nil {
+			return err
+		}
+		fork, err = strconv.Atoi(strings.TrimSpace(string(out)))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Signal(syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	<-p.Done()
+	waitGone(t, fork)
+	if got, want := p.ExitCode(), -1; got != want {
+		t.Errorf("exit code of a killed process = %d, want %d", got, want)
+	}
+}
+
+func TestCloseKillsWhatIgnoresTheTermSignal(t *testing.T) {
+	t.Parallel()
+	g, dir := newGroup(t)
+	p, err := g.Start(process.Spec{Name: "stubborn", Path: "/bin/sh", Args: []string{"-c", "trap '' TERM; while :; do /bin/sleep 1; done"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := g.Close(10 * time.Millisecond); err != nil {
+		t.Fatal(err)
+	}
+	waitGone(t, p.PID())
+	left, err := process.Leftovers(dir)
+	if err != nil || len(left) != 0 {
+		t.Errorf("leftovers after Close = %v, %v; want none", left, err)
+	}
+	if _, err := g.Start(process.Spec{Name: "late", Path: "/bin/true"}); err == nil {
+		t.Error("a closed group started a process")
+	}
+}
+
+func TestLeftoversAreFoundByAnotherProcessAndARecycledPidIsNot(t *testing.T) {
+	t.Parallel()
+	g, dir := newGroup(t)
+	p, err := g.Start(process.Spec{Name: "sleeper", Path: "/bin/sleep", Args: []string{"600"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	left, err := process.Leftovers(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(left) != 1 || left[0].PID != p.PID() || left[0].Name != "sleeper" {
+		t.Fatalf("leftovers = %+v, want the sleeper %d", left, p.PID())
+	}
+	for name, other := range map[string]process.Identity{
+		"started at another time": {Name: "sleeper", PID: p.PID(), Start: left[0].Start + 1, Boot: left[0].Boot},
+		"before a reboot":         {Name: "sleeper", PID: p.PID(), Start: left[0].Start, Boot: "another"},
+	} {
+		if err := other.Signal(syscall.SIGKILL); !errors.Is(err, os.ErrProcessDone) {
+			t.Errorf("%s: signal = %v, want %v", name, err, os.ErrProcessDone)
+		}
+	}
+	if !left[0].Alive() {
+		t.Fatal("a process that only shares its pid with a ledger line was killed")
+	}
+	if err := left[0].Signal(syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	<-p.Done()
+	if err := left[0].Signal(syscall.SIGKILL); !errors.Is(err, os.ErrProcessDone) {
+		t.Errorf("signal to a process that is gone = %v, want %v", err, os.ErrProcessDone)
+	}
+}
