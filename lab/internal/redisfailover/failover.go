@@ -1,0 +1,254 @@
+package redisfailover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/comptech-lab/redis-wal/lab/internal/await"
+	"github.com/comptech-lab/redis-wal/lab/internal/process"
+)
+
+// Config says where and how a RedisFailover runs.
+type Config struct {
+	Spec Spec
+	// Password is the auth Secret's key `password`; empty = no authentication.
+	Password string
+	// Dir is the folder for configuration and data. A pod's data outlive its restarts, as its claim does.
+	Dir string
+	// Prefix goes before the processes' names, so that two sites' logs tell apart.
+	Prefix string
+	// Next hands out a pod's address.
+	Next func() (netip.Addr, error)
+	// Group runs the processes.
+	Group *process.Group
+	// RestartAfter is how long a Redis that died stays away; 0 = twice the Sentinels' down-after and a second, so that
+	// it comes back after the failover, as a pod does that had to move to another node.
+	RestartAfter time.Duration
+	// Log gets a line for each restart and for what the operator's rounds could not do.
+	Log *slog.Logger
+}
+
+// Failover is a running RedisFailover. Its methods are safe for concurrent use.
+type Failover struct {
+	cfg       Config
+	redis     []*pod
+	sentinels []*pod
+	cancel    context.CancelFunc
+	rounds    sync.WaitGroup
+}
+
+// pod is a process that is started again when it dies.
+type pod struct {
+	name, ip string
+	port     int
+	dir      string
+	restart  time.Duration
+	prepare  func() (process.Spec, error)
+
+	mu   sync.Mutex
+	proc *process.Process // the one that runs now or ran last
+}
+
+func (p *pod) addr() string { return net.JoinHostPort(p.ip, strconv.Itoa(p.port)) }
+
+// Start starts the processes and the operator's rounds, and returns once there is a primary that all its replicas follow
+// and that all Sentinels watch. On an error nothing of it stays but files.
+func Start(ctx context.Context, cfg Config) (_ *Failover, err error) {
+	server, err := exec.LookPath("redis-server")
+	if err != nil {
+		return nil, fmt.Errorf("%w; install redis-server: make deps", err)
+	}
+	if cfg.RestartAfter == 0 {
+		cfg.RestartAfter = 2*cfg.Spec.DownAfter() + time.Second
+	}
+	f := &Failover{cfg: cfg}
+	rounds, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	f.cancel = cancel
+	defer func() {
+		if err != nil {
+			err = errors.Join(fmt.Errorf("%s: %w", cfg.Spec, err), f.Close())
+		}
+	}()
+	name := cfg.Spec.Metadata.Name
+	for i := range cfg.Spec.Spec.Redis.Replicas {
+		p, err := f.newPod(fmt.Sprintf("rfr-%s-%d", name, i), cfg.Spec.Spec.Redis.Port, server, cfg.Spec.Spec.Redis.Command)
+		if err != nil {
+			return nil, err
+		}
+		p.restart = cfg.RestartAfter
+		f.redis = append(f.redis, p)
+	}
+	for i := range cfg.Spec.Spec.Sentinel.Replicas {
+		p, err := f.newPod(fmt.Sprintf("rfs-%s-%d", name, i), SentinelPort, server, cfg.Spec.Spec.Sentinel.Command)
+		if err != nil {
+			return nil, err
+		}
+		p.restart = time.Second
+		f.sentinels = append(f.sentinels, p)
+	}
+	for _, p := range append(append([]*pod{}, f.redis...), f.sentinels...) {
+		if err := f.run(rounds, p); err != nil {
+			return nil, err
+		}
+	}
+	op := &operator{f: f}
+	f.rounds.Go(func() { op.work(rounds) })
+	if err := await.True(ctx, "a primary, its replicas and their Sentinels", f.whole); err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+func (f *Failover) newPod(name string, port int, server string, command []string) (*pod, error) {
+	ip, err := f.cfg.Next()
+	if err != nil {
+		return nil, err
+	}
+	if command[0] != "redis-server" {
+		return nil, fmt.Errorf("command %q: the lab knows redis-server only", command[0])
+	}
+	p := &pod{name: f.cfg.Prefix + name, ip: ip.String(), port: port, dir: filepath.Join(f.cfg.Dir, name)}
+	data := filepath.Join(p.dir, "data")
+	p.prepare = func() (process.Spec, error) {
+		if err := os.MkdirAll(data, 0o700); err != nil {
+			return process.Spec{}, err
+		}
+		// Written at every start: Redis and Sentinel rewrite their files, but a pod's come fresh from the ConfigMap.
+		for file, text := range map[string]string{
+			"redis.conf":    redisConf(p.ip, p.port, data, f.cfg.Password),
+			"sentinel.conf": sentinelConf(p.ip, data),
+		} {
+			if err := os.WriteFile(filepath.Join(p.dir, file), []byte(text), 0o600); err != nil {
+				return process.Spec{}, err
+			}
+		}
+		args := make([]string, 0, len(command))
+		for _, a := range command[1:] {
+			args = append(args, mounted(mounted(a, dataMount, data), confMount, p.dir))
+		}
+		return process.Spec{Name: p.name, Path: server, Args: args, Dir: data}, nil
+	}
+	return p, nil
+}
+
+// mounted turns a path below the mount point into the folder that stands for it.
+func mounted(arg, mount, dir string) string {
+	if arg == mount {
+		return dir
+	}
+	if rest, ok := strings.CutPrefix(arg, mount+"/"); ok {
+		return filepath.Join(dir, rest)
+	}
+	return arg
+}
+
+// run starts p and keeps starting it again until ctx ends.
+func (f *Failover) run(ctx context.Context, p *pod) error {
+	start := func() (*process.Process, error) {
+		spec, err := p.prepare()
+		if err != nil {
+			return nil, err
+		}
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		p.proc, err = f.cfg.Group.Start(spec)
+		return p.proc, err
+	}
+	proc, err := start()
+	if err != nil {
+		return err
+	}
+	f.rounds.Go(func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-proc.Done():
+			}
+			f.cfg.Log.Info("pod died", "pod", p.name, "restartIn", p.restart)
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(p.restart):
+			}
+			next, err := start()
+			if err != nil {
+				if ctx.Err() == nil {
+					f.cfg.Log.Error("pod is not restarted", "pod", p.name, "err", err)
+				}
+				return
+			}
+			proc = next
+			f.cfg.Log.Info("pod restarted", "pod", p.name)
+		}
+	})
+	return nil
+}
+
+func (p *pod) signal(sig syscall.Signal) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.proc.Signal(sig)
+}
+
+// Redis are the addresses of the Redis pods, by ordinal.
+func (f *Failover) Redis() []string { return addrs(f.redis) }
+
+// Sentinels are the addresses of the Sentinel pods.
+func (f *Failover) Sentinels() []string { return addrs(f.sentinels) }
+
+// Password is what Redis asks for; empty = nothing.
+func (f *Failover) Password() string { return f.cfg.Password }
+
+func addrs(pods []*pod) []string {
+	out := make([]string, len(pods))
+	for i, p := range pods {
+		out[i] = p.addr()
+	}
+	return out
+}
+
+// KillPrimary sends SIGKILL to the pod that a majority of the Sentinels calls the primary, and returns its name and address.
+func (f *Failover) KillPrimary(ctx context.Context) (name, addr string, err error) {
+	addr, err = f.Primary(ctx)
+	if err != nil {
+		return "", "", err
+	}
+	for _, p := range f.redis {
+		if p.addr() == addr {
+			return p.name, addr, p.signal(syscall.SIGKILL)
+		}
+	}
+	return "", "", fmt.Errorf("%s: the Sentinels name a primary %s that is none of its pods", f.cfg.Spec, addr)
+}
+
+// Close stops the operator's rounds and all its processes.
+func (f *Failover) Close() error {
+	f.cancel()
+	f.rounds.Wait()
+	var errs []error
+	for _, p := range append(append([]*pod{}, f.sentinels...), f.redis...) {
+		p.mu.Lock()
+		proc := p.proc
+		p.mu.Unlock()
+		if proc != nil {
+			errs = append(errs, proc.Stop(2*time.Second))
+		}
+	}
+	return errors.Join(errs...)
+}
