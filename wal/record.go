@@ -56,6 +56,8 @@ type Record struct {
 	LogAppendTime bool
 	// Transactional says that the record's batch is part of a Kafka transaction.
 	Transactional bool
+	// Marker says that this is no record of a producer, but Kafka's marker at the end of a transaction. It moves the position only.
+	Marker bool
 	// Key and Value: nil is null, which differs from empty.
 	Key, Value []byte
 	Headers    []Header

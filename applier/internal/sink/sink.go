@@ -1,0 +1,179 @@
+// Package sink is Redis as the applier sees it: the Sentinels that name the primary, and one guarded connection to the primary for
+// each partition. The data and the position change in the same transaction, and only on top of the position that the batch
+// was planned on; so the position is always true of the data, whatever was lost on the way.
+package sink
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/comptech-lab/redis-wal/wal"
+)
+
+// DialFunc opens a connection, as [net.Dialer.DialContext] does. Tests put faults into it.
+type DialFunc func(ctx context.Context, network, addr string) (net.Conn, error)
+
+// Options are what a Sink needs. All fields without "optional" are required.
+type Options struct {
+	Sites          wal.Sites
+	Log            string
+	Sentinels      []string // host:port
+	SentinelMaster string
+	Username       string   // optional: the default user
+	PasswordFile   string   // optional: no authentication
+	Dial           DialFunc // optional: TCP with keep-alive
+	// OnFailover is called when the primary changes, with the old and the new address. Optional.
+	OnFailover func(from, to string)
+}
+
+// Sink opens connections to the primary and closes them when another Redis becomes the primary.
+type Sink struct {
+	opts      Options
+	sentinels *Sentinels
+
+	mu      sync.Mutex
+	primary Answer
+	asked   bool
+	conns   map[*Conn]bool
+}
+
+// New returns a Sink. It connects to nothing yet.
+func New(o Options) *Sink {
+	if o.Dial == nil {
+		o.Dial = (&net.Dialer{Timeout: 2 * time.Second, KeepAlive: 15 * time.Second}).DialContext
+	}
+	if o.OnFailover == nil {
+		o.OnFailover = func(string, string) {}
+	}
+	return &Sink{opts: o, sentinels: NewSentinels(o.SentinelMaster, o.Sentinels, o.Dial), conns: map[*Conn]bool{}}
+}
+
+// Close closes all connections.
+func (s *Sink) Close() error {
+	s.mu.Lock()
+	for c := range s.conns {
+		_ = c.net.Close() // a batch in flight is dropped: the position tells whether it was applied
+	}
+	clear(s.conns)
+	s.mu.Unlock()
+	return s.sentinels.Close()
+}
+
+// Watch asks the Sentinels at every tick until ctx ends. When they name another primary, it closes the connections to the old one,
+// which may be frozen, or alive and a primary for itself only.
+func (s *Sink) Watch(ctx context.Context, tick <-chan time.Time) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick:
+			_, _ = s.ask(ctx) // an error is met again, and returned, by whoever needs the primary
+		}
+	}
+}
+
+// ask asks the Sentinels and acts on a change.
+func (s *Sink) ask(ctx context.Context) (Answer, error) {
+	a, err := s.sentinels.Ask(ctx)
+	if err != nil {
+		return a, err
+	}
+	s.mu.Lock()
+	from := s.primary.Primary
+	s.primary, s.asked = a, true
+	for c := range s.conns {
+		if c.addr != a.Primary {
+			_ = c.net.Close()
+			delete(s.conns, c)
+		}
+	}
+	s.mu.Unlock()
+	if from != "" && from != a.Primary {
+		s.opts.OnFailover(from, a.Primary)
+	}
+	return a, nil
+}
+
+// Primary is what the Sentinels said last; false if they never did.
+func (s *Sink) Primary() (Answer, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.primary, s.asked
+}
+
+// Ref names a partition of a log, and the sites that its positions count.
+type Ref struct {
+	Sites     wal.Sites
+	Log       string
+	Partition int32
+}
+
+// Open connects to the primary for one partition: it asks the Sentinels anew, authenticates, and makes sure of the role.
+func (s *Sink) Open(ctx context.Context, partition int32) (*Conn, error) {
+	a, err := s.ask(ctx)
+	if err != nil {
+		return nil, err
+	}
+	password, err := s.password()
+	if err != nil {
+		return nil, err
+	}
+	nc, err := s.opts.Dial(ctx, "tcp", a.Primary)
+	if err != nil {
+		return nil, fmt.Errorf("connect to the primary: %w", err)
+	}
+	var c *Conn
+	c = newConn(nc, a.Primary, Ref{Sites: s.opts.Sites, Log: s.opts.Log, Partition: partition}, func() { s.forget(c) })
+	s.mu.Lock()
+	s.conns[c] = true
+	s.mu.Unlock()
+	if err := c.hello(ctx, s.opts.Username, password); err != nil {
+		c.Close()
+		return nil, fmt.Errorf("greet the primary %s: %w", a.Primary, err)
+	}
+	return c, nil
+}
+
+func (s *Sink) forget(c *Conn) {
+	s.mu.Lock()
+	delete(s.conns, c)
+	s.mu.Unlock()
+	_ = c.net.Close() // there is nothing left to read or write
+}
+
+// password reads the file at each connection, so that a rotated password is taken up.
+func (s *Sink) password() (string, error) {
+	if s.opts.PasswordFile == "" {
+		return "", nil
+	}
+	b, err := os.ReadFile(s.opts.PasswordFile)
+	if err != nil {
+		return "", fmt.Errorf("redis password: %w", err)
+	}
+	return strings.TrimSpace(string(b)), nil
+}
+
+// Info asks the primary for a section of INFO, on a connection of its own.
+func (s *Sink) Info(ctx context.Context, section string) (map[string]string, error) {
+	c, err := s.Open(ctx, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	replies, err := c.do(ctx, []string{"INFO", section})
+	if err != nil {
+		return nil, fmt.Errorf("INFO %s at %s: %w", section, c.addr, err)
+	}
+	info := map[string]string{}
+	for line := range strings.Lines(replies[0].text) {
+		if k, v, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
+			info[k] = v
+		}
+	}
+	return info, nil
+}

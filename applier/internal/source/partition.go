@@ -1,0 +1,156 @@
+package source
+
+import (
+	"context"
+	"sync"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/comptech-lab/redis-wal/wal"
+)
+
+// Partition is the records of one partition of the log, from the offset that was sought last.
+//
+// What was fetched carries the generation of the seek that asked for it; what another seek asked for is dropped. Without
+// that, records that were already polled are taken on top of a position that a failover rolled back, and those between are lost.
+type Partition struct {
+	s  *Source
+	id int32
+
+	mu     sync.Mutex
+	wanted uint64 // generation of the last SeekTo
+	active uint64 // generation that the poll loop has put into effect
+	queue  []fetched
+	bytes  int
+	paused bool
+	closed bool
+	signal chan struct{} // holds a token when something was put, or changed
+}
+
+type fetched struct {
+	generation uint64
+	records    []wal.Record
+	bytes      int
+	err        error
+}
+
+// Open returns a partition's records. Nothing is fetched before the first SeekTo.
+func (s *Source) Open(id int32) *Partition {
+	p := &Partition{s: s, id: id, signal: make(chan struct{}, 1)}
+	s.mu.Lock()
+	s.parts[id] = p
+	s.mu.Unlock()
+	return p
+}
+
+// Close stops fetching the partition.
+func (p *Partition) Close() {
+	p.mu.Lock()
+	p.closed = true
+	p.queue, p.bytes = nil, 0
+	p.mu.Unlock()
+	p.s.request(func() {
+		p.s.mu.Lock()
+		mine := p.s.parts[p.id] == p
+		if mine {
+			delete(p.s.parts, p.id)
+		}
+		p.s.mu.Unlock()
+		if mine { // else it was opened again, and sought or about to be
+			p.s.fetch.RemoveConsumePartitions(map[string][]int32{p.s.log: {p.id}})
+		}
+	})
+}
+
+// SeekTo goes on at an offset. Everything that was fetched before is dropped. The leader epoch is that of the record before the offset
+// (-1 = unknown): with it the broker notices that the log was truncated.
+func (p *Partition) SeekTo(offset int64, leaderEpoch int32) {
+	p.mu.Lock()
+	p.wanted++
+	generation := p.wanted
+	p.queue, p.bytes = nil, 0
+	p.mu.Unlock()
+	p.s.request(func() {
+		partition := map[string][]int32{p.s.log: {p.id}}
+		p.s.fetch.RemoveConsumePartitions(partition)
+		p.s.fetch.ResumeFetchPartitions(partition)
+		p.mu.Lock()
+		p.active, p.paused = generation, false
+		closed := p.closed
+		p.mu.Unlock()
+		if closed {
+			return
+		}
+		p.s.fetch.AddConsumePartitions(map[string]map[int32]kgo.Offset{
+			p.s.log: {p.id: kgo.NewOffset().At(offset).WithEpoch(leaderEpoch)},
+		})
+	})
+}
+
+// put queues what was fetched in the generation that is in effect.
+func (p *Partition) put(records []wal.Record, err error) {
+	n := 0
+	for i := range records {
+		n += len(records[i].Key) + len(records[i].Value)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return
+	}
+	p.queue = append(p.queue, fetched{p.active, records, n, err})
+	p.bytes += n
+	if p.bytes > queueBytes && !p.paused {
+		p.paused = true
+		p.s.fetch.PauseFetchPartitions(map[string][]int32{p.s.log: {p.id}})
+	}
+	p.notify()
+}
+
+func (p *Partition) notify() {
+	select {
+	case p.signal <- struct{}{}:
+	default:
+	}
+}
+
+// Next waits for records that follow those that it returned before. It returns nil when ctx ends. An error ends the generation:
+// join anew and seek.
+func (p *Partition) Next(ctx context.Context) ([]wal.Record, error) {
+	for {
+		if records, err, ok := p.take(); ok {
+			return records, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, nil
+		case <-p.signal:
+		}
+	}
+}
+
+// TryNext is Next without waiting: nil if nothing was fetched yet.
+func (p *Partition) TryNext() ([]wal.Record, error) {
+	records, err, _ := p.take()
+	return records, err
+}
+
+func (p *Partition) take() ([]wal.Record, error, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for len(p.queue) > 0 {
+		f := p.queue[0]
+		p.queue[0] = fetched{} // let the records go when they are applied
+		p.queue = p.queue[1:]
+		p.bytes -= f.bytes
+		if p.paused && p.bytes < queueBytes/2 {
+			p.paused = false
+			p.s.request(func() { p.s.fetch.ResumeFetchPartitions(map[string][]int32{p.s.log: {p.id}}) })
+		}
+		if f.generation != p.wanted {
+			continue
+		}
+		return f.records, f.err, true
+	}
+	return nil, nil, false
+}
