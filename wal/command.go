@@ -62,7 +62,7 @@ type opJudge struct {
 
 	args [][]byte // the command under judgement
 	row  *command // its row of the table
-	keys []int    // positions of its keys that the rule found
+	keys []int    // positions of its keys
 
 	wire     []byte // RESP of what is to be executed in its place; empty = the command as it stands
 	expireAt int64  // the absolute expiry that it sets, ms; 0 = none
@@ -144,9 +144,7 @@ func (j *opJudge) checkKeys() *PoisonError {
 			last += len(j.args)
 		}
 		for i := r.first; i <= last; i += r.step {
-			if err := j.checkKey(j.args[i]); err != nil {
-				return err
-			}
+			j.keys = append(j.keys, i)
 		}
 	}
 	for _, i := range j.keys {

@@ -73,7 +73,6 @@ func ruleCopy(j *opJudge) *PoisonError {
 
 // ruleSort judges SORT key [LIMIT offset count] [ASC|DESC] [ALPHA] STORE destination.
 func ruleSort(j *opJudge) *PoisonError {
-	store := 0
 	for i := 2; i < len(j.args); i++ {
 		left := len(j.args) - 1 - i
 		switch arg := j.args[i]; {
@@ -82,26 +81,25 @@ func ruleSort(j *opJudge) *PoisonError {
 			i += 2
 		case is(arg, "STORE") && left >= 1:
 			i++
-			store = i // the last one counts
+			j.keys = append(j.keys, i)
 		case is(arg, "BY"), is(arg, "GET"):
 			return poison(ReasonForbiddenCommand, "%s reads keys that may lie in other partitions; sort in the application and use RPUSH", quote(arg))
 		default:
 			return errSyntax(arg)
 		}
 	}
-	if store == 0 {
+	if len(j.keys) == 0 {
 		return poison(ReasonForbiddenCommand, "without STORE %s", onlyReads)
 	}
-	j.keys = append(j.keys, store)
 	return nil
 }
 
-var errAny = "ANY takes the members that are found first, not the nearest, and may take others at each site; leave it out"
+// anyMember refuses the option ANY.
+const anyMember = "ANY takes the members that are found first, not the nearest, and may take others at each site; leave it out"
 
 // ruleGeoRadius judges GEORADIUS and GEORADIUSBYMEMBER, whose options begin at args[from]: [COUNT n] [ASC|DESC] STORE|STOREDIST key.
 func ruleGeoRadius(from int) func(*opJudge) *PoisonError {
 	return func(j *opJudge) *PoisonError {
-		store := 0
 		for i := from; i < len(j.args); i++ {
 			left := len(j.args) - 1 - i
 			switch arg := j.args[i]; {
@@ -110,19 +108,18 @@ func ruleGeoRadius(from int) func(*opJudge) *PoisonError {
 				i++
 			case (is(arg, "STORE") || is(arg, "STOREDIST")) && left >= 1:
 				i++
-				store = i // the last one counts
+				j.keys = append(j.keys, i)
 			case is(arg, "ANY"):
-				return poison(ReasonForbiddenCommand, "%s", errAny)
+				return poison(ReasonForbiddenCommand, anyMember)
 			case is(arg, "WITHCOORD"), is(arg, "WITHDIST"), is(arg, "WITHHASH"):
 				return poison(ReasonSyntax, "%s does not go with STORE", quote(arg))
 			default:
 				return errSyntax(arg)
 			}
 		}
-		if store == 0 {
+		if len(j.keys) == 0 {
 			return poison(ReasonForbiddenCommand, "without STORE or STOREDIST %s", onlyReads)
 		}
-		j.keys = append(j.keys, store)
 		return nil
 	}
 }
@@ -141,7 +138,7 @@ func ruleGeoSearchStore(j *opJudge) *PoisonError {
 		case is(arg, "BYBOX"):
 			size = 3
 		case is(arg, "ANY"):
-			return poison(ReasonForbiddenCommand, "%s", errAny)
+			return poison(ReasonForbiddenCommand, anyMember)
 		default:
 			return errSyntax(arg)
 		}

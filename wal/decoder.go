@@ -103,6 +103,9 @@ func (d *Decoder) resp(key, value []byte) (Executable, *PoisonError) {
 			return Executable{}, errEmpty("a command without a name")
 		}
 		if err := j.command(); err != nil {
+			if _, malformed := decodeRESP(value); malformed != nil {
+				err = malformed // what is not an op as a whole is not judged by its parts
+			}
 			return Executable{}, err
 		}
 		switch {
