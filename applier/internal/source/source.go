@@ -10,7 +10,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"sync"
 	"time"
 
@@ -41,7 +40,6 @@ type Options struct {
 	OnAssigned func(partitions []int32)
 	// OnRevoked is called with partitions that go to another applier, and must return when they are let go.
 	OnRevoked func(partitions []int32)
-	Logger    *slog.Logger
 }
 
 // Source reads one log.
@@ -174,6 +172,9 @@ func (s *Source) Commit(ctx context.Context, next map[int32]wal.Position) error 
 func (s *Source) Run(ctx context.Context) {
 	for ctx.Err() == nil {
 		fetches := s.fetch.PollRecords(s.serve(ctx), pollRecords)
+		if fetches.IsClientClosed() {
+			return
+		}
 		s.route(fetches)
 	}
 }

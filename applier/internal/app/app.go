@@ -1,0 +1,334 @@
+// Package app puts the applier together: it owns what runs, from the consumer group to the last connection, and stops it in order.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/comptech-lab/redis-wal/applier/config"
+	"github.com/comptech-lab/redis-wal/applier/internal/attest"
+	"github.com/comptech-lab/redis-wal/applier/internal/plan"
+	"github.com/comptech-lab/redis-wal/applier/internal/sink"
+	"github.com/comptech-lab/redis-wal/applier/internal/source"
+	"github.com/comptech-lab/redis-wal/applier/kafka"
+	"github.com/comptech-lab/redis-wal/wal"
+)
+
+const (
+	sentinelInterval = 250 * time.Millisecond // between two questions to the Sentinels
+	commitInterval   = 5 * time.Second        // between two commits of the group offsets, and two looks at lag and replicas
+	stopTimeout      = 4 * time.Second        // for everything that an orderly stop does after the last batch
+)
+
+// Options are what an App needs beside its configuration.
+type Options struct {
+	Logger  *slog.Logger
+	Version string        // of the applier
+	Dial    sink.DialFunc // to Redis and Sentinel; nil = TCP. Tests put faults into it.
+}
+
+// App is a running applier.
+type App struct {
+	cfg     config.Run
+	logger  *slog.Logger
+	version string
+	rules   plan.Rules
+	metrics *metrics
+	once    *once
+
+	sink      *sink.Sink
+	source    *source.Source
+	producer  *kgo.Client
+	publisher *attest.Publisher
+	kafka     []kgo.Opt
+	listener  net.Listener
+
+	root context.Context // of the workers
+
+	mu       sync.Mutex
+	workers  map[int32]*running
+	assigned bool // the group gave an assignment, possibly an empty one
+	stopping bool
+	ends     map[int32]int64 // last stable offsets
+
+	closers []func() error
+}
+
+type running struct {
+	*worker
+	cancel context.CancelFunc
+	done   chan struct{}
+}
+
+// ErrAllHalted says that at the end every owned partition was halted.
+var ErrAllHalted = errors.New("all partitions are halted")
+
+// New makes an applier. It fails for what no retry can mend; that Kafka or Redis is absent is not part of it.
+func New(cfg config.Run, o Options) (_ *App, err error) {
+	a := &App{
+		cfg: cfg, logger: o.Logger, version: o.Version, metrics: newMetrics(o.Version), once: &once{last: map[string]said{}},
+		workers: map[int32]*running{}, ends: map[int32]int64{},
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.close())
+		}
+	}()
+	signer, err := ReadSigner(cfg.Identity)
+	if err != nil {
+		return nil, err
+	}
+	a.rules = plan.Rules{
+		Sites: wal.Sites{Self: cfg.Site, Peer: cfg.Peer}, Log: cfg.Log, Partitions: cfg.Partitions, Signer: signer,
+		MirrorExactlyOnce: cfg.MirrorExactlyOnce, HaltOnPoison: cfg.Poison == config.PoisonHalt,
+		MaxRecords: cfg.BatchRecords, MaxBytes: cfg.BatchBytes,
+	}
+	if a.kafka, err = kafka.Options(cfg.Kafka); err != nil {
+		return nil, err
+	}
+	if a.listener, err = net.Listen("tcp", cfg.Listen); err != nil {
+		return nil, fmt.Errorf("APPLIER_LISTEN: %w", err)
+	}
+	a.closers = append(a.closers, a.listener.Close)
+	a.producer, err = kgo.NewClient(append([]kgo.Opt{
+		kgo.RecordPartitioner(partitioner(cfg.Log)),
+		kgo.ProducerLinger(0),
+		kgo.ProducerBatchMaxBytes(11 << 20),
+		kgo.MaxBufferedRecords(2000),
+	}, a.kafka...)...)
+	if err != nil {
+		return nil, fmt.Errorf("kafka client for producing: %w", err)
+	}
+	a.closers = append(a.closers, func() error { a.producer.Close(); return nil })
+	a.publisher = attest.NewPublisher(a.producer, cfg.Log, a.rules.Sites, cfg.Partitions, signer, a.logger)
+	a.sink = sink.New(sink.Options{
+		Sites: a.rules.Sites, Log: cfg.Log, Sentinels: cfg.Sentinels, SentinelMaster: cfg.SentinelMaster,
+		Username: cfg.RedisUsername, PasswordFile: cfg.RedisPasswordFile, Dial: o.Dial, OnFailover: a.failover,
+	})
+	a.closers = append(a.closers, a.sink.Close)
+	return a, nil
+}
+
+// ReadSigner reads the signing key.
+func ReadSigner(id config.Identity) (*wal.Signer, error) {
+	key, err := os.ReadFile(id.SigningKeyFile)
+	if err != nil {
+		return nil, fmt.Errorf("APPLIER_SIGNING_KEY_FILE: %w", err)
+	}
+	s, err := wal.NewSigner(id.Log, []byte(strings.TrimSpace(string(key))))
+	if err != nil {
+		return nil, fmt.Errorf("APPLIER_SIGNING_KEY_FILE=%s: %w", id.SigningKeyFile, err)
+	}
+	return s, nil
+}
+
+// partitioner sends barriers and copies to the partition that they name, and attestations to where their key belongs.
+func partitioner(log string) kgo.Partitioner {
+	manual, byKey := kgo.ManualPartitioner(), kgo.StickyKeyPartitioner(nil)
+	return topicPartitioner(func(topic string) kgo.TopicPartitioner {
+		if topic == wal.AttestTopic(log) {
+			return byKey.ForTopic(topic)
+		}
+		return manual.ForTopic(topic)
+	})
+}
+
+type topicPartitioner func(topic string) kgo.TopicPartitioner
+
+func (f topicPartitioner) ForTopic(topic string) kgo.TopicPartitioner { return f(topic) }
+
+// Addr is where the HTTP surfaces listen.
+func (a *App) Addr() net.Addr { return a.listener.Addr() }
+
+// Run applies until ctx ends, then stops within five seconds: it finishes the batches in flight or abandons them (the position tells
+// which), commits the group offsets and leaves the group. It returns [ErrAllHalted] if there was nothing left to go on with.
+func (a *App) Run(ctx context.Context) (err error) {
+	defer func() { err = errors.Join(err, a.close()) }()
+	var group sync.WaitGroup
+	defer group.Wait()
+	root, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	a.root = root
+
+	server := &http.Server{Handler: a.handler(), ReadHeaderTimeout: 5 * time.Second}
+	group.Go(func() { _ = server.Serve(a.listener) }) // ends with server.Close below
+	defer func() { _ = server.Close() }()
+
+	every := func(d time.Duration, f func(context.Context)) {
+		group.Go(func() {
+			t := time.NewTicker(d)
+			defer t.Stop()
+			for {
+				select {
+				case <-root.Done():
+					return
+				case <-t.C:
+					f(root)
+				}
+			}
+		})
+	}
+	group.Go(func() {
+		t := time.NewTicker(sentinelInterval)
+		defer t.Stop()
+		a.sink.Watch(root, t.C)
+	})
+	known := make(chan struct{}) // the group may assign before New returns
+	a.source, err = source.New(source.Options{
+		Kafka: a.kafka, Log: a.cfg.Log, Group: a.cfg.Group,
+		OnAssigned: func(parts []int32) { <-known; a.assign(parts) },
+		OnRevoked:  func(parts []int32) { <-known; a.revoke(parts) },
+	})
+	if err != nil {
+		return err
+	}
+	close(known)
+	group.Go(func() { a.source.Run(root) })
+	every(a.cfg.BarrierInterval, a.barriers)
+	every(commitInterval, a.look)
+	group.Go(func() { a.follow(root) })
+	a.logger.Info("started", "site", a.cfg.Site, "peer", a.cfg.Peer, "log", a.cfg.Log, "version", a.version, "listen", a.Addr().String())
+
+	<-ctx.Done()
+	a.logger.Info("stopping")
+	stopCtx, stopCancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+	defer stopCancel()
+	halted := a.allHalted()
+	a.mu.Lock()
+	a.stopping = true
+	a.mu.Unlock()
+	a.revoke(a.owned())
+	if err := a.commit(stopCtx); err != nil {
+		a.logger.Warn("group offsets not committed; Redis has the positions", "error", err)
+	}
+	_ = a.producer.Flush(stopCtx) // an attestation that is lost is followed by another
+	a.source.Close()
+	cancel()
+	a.logger.Info("stopped")
+	if halted {
+		return ErrAllHalted
+	}
+	return nil
+}
+
+func (a *App) close() error {
+	var errs []error
+	for i := len(a.closers) - 1; i >= 0; i-- {
+		if err := a.closers[i](); err != nil && !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
+	a.closers = nil
+	return errors.Join(errs...)
+}
+
+func (a *App) failover(from, to string) {
+	a.metrics.failovers.Inc()
+	a.logger.Warn("the primary changed", "from", from, "to", to)
+}
+
+// assign starts a worker for each partition that the group added.
+func (a *App) assign(parts []int32) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.assigned = true
+	if a.stopping {
+		return
+	}
+	for _, p := range parts {
+		if a.workers[p] != nil {
+			continue
+		}
+		ctx, cancel := context.WithCancel(a.root)
+		r := &running{worker: newWorker(a, p), cancel: cancel, done: make(chan struct{})}
+		a.workers[p] = r
+		go func() {
+			defer close(r.done)
+			r.run(ctx)
+		}()
+	}
+	a.logger.Info("assigned", "added", parts, "owned", len(a.workers))
+}
+
+// revoke stops the workers of the given partitions and waits for them. Another applier may have begun already: the checkpoint keeps
+// them apart.
+func (a *App) revoke(parts []int32) {
+	a.mu.Lock()
+	var gone []*running
+	for _, p := range parts {
+		if r := a.workers[p]; r != nil {
+			gone = append(gone, r)
+			r.cancel()
+		}
+	}
+	a.mu.Unlock()
+	for _, r := range gone {
+		<-r.done
+	}
+	if !a.isStopping() && len(gone) > 0 {
+		ctx, cancel := context.WithTimeout(a.root, time.Second)
+		defer cancel()
+		if err := a.commit(ctx); err != nil {
+			a.logger.Debug("group offsets not committed at a revocation", "error", err)
+		}
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, r := range gone {
+		if !a.stopping { // at the end the positions are still needed, to commit them
+			delete(a.workers, r.part)
+		}
+		a.metrics.forget(r.part)
+	}
+	if len(gone) > 0 {
+		a.logger.Info("revoked", "removed", parts, "owned", len(a.workers))
+	}
+}
+
+func (a *App) isStopping() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.stopping
+}
+
+func (a *App) owned() []int32 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var parts []int32
+	for p := range a.workers {
+		parts = append(parts, p)
+	}
+	return parts
+}
+
+func (a *App) list() []*running {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var out []*running
+	for _, r := range a.workers {
+		out = append(out, r)
+	}
+	return out
+}
+
+// copies writes records to the DLQ; it returns when Kafka has acknowledged them, however long that takes.
+func (a *App) copies(ctx context.Context, topic string, copies []wal.Record) error {
+	return attest.Copies(ctx, a.producer, topic, copies)
+}
+
+// lag is how many offsets the log held behind a position when it was looked at last; 0 if it was not yet.
+func (a *App) lag(part int32, next int64) int64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return max(0, a.ends[part]-next)
+}

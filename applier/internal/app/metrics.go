@@ -1,0 +1,169 @@
+package app
+
+import (
+	"context"
+	"log/slog"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/comptech-lab/redis-wal/applier/internal/plan"
+	"github.com/comptech-lab/redis-wal/wal"
+)
+
+// metrics are what /metrics shows. The names are part of the interface: dashboards and alerts use them.
+type metrics struct {
+	registry  *prometheus.Registry
+	applied   *prometheus.CounterVec
+	poison    *prometheus.CounterVec
+	refused   prometheus.Counter
+	fenced    prometheus.Counter
+	duplicate prometheus.Counter
+	expired   prometheus.Counter
+	lag       *prometheus.GaugeVec
+	lagTime   *prometheus.GaugeVec
+	apply     prometheus.Histogram
+	records   prometheus.Histogram
+	failovers prometheus.Counter
+	sessions  prometheus.Counter
+	halted    *prometheus.GaugeVec
+	converged *prometheus.GaugeVec
+	epoch     *prometheus.GaugeVec
+	replLag   prometheus.Gauge
+	linkUp    prometheus.Gauge
+	redis     *prometheus.GaugeVec
+
+	mu      sync.Mutex
+	version string
+}
+
+func newMetrics(version string) *metrics {
+	m := &metrics{registry: prometheus.NewRegistry()}
+	counter := func(name, help string) prometheus.Counter {
+		c := prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+		m.registry.MustRegister(c)
+		return c
+	}
+	counterVec := func(name, help string, labels ...string) *prometheus.CounterVec {
+		c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+		m.registry.MustRegister(c)
+		return c
+	}
+	gauge := func(name, help string) prometheus.Gauge {
+		g := prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
+		m.registry.MustRegister(g)
+		return g
+	}
+	gaugeVec := func(name, help string, labels ...string) *prometheus.GaugeVec {
+		g := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, labels)
+		m.registry.MustRegister(g)
+		return g
+	}
+	histogram := func(name, help string, buckets []float64) prometheus.Histogram {
+		h := prometheus.NewHistogram(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets})
+		m.registry.MustRegister(h)
+		return h
+	}
+	m.applied = counterVec("wal_applied_records_total", "Records whose commands were executed, by partition and origin site.", "partition", "origin")
+	m.poison = counterVec("wal_poison_total", "Records that can never be applied and were listed in the DLQ, by reason.", "reason")
+	m.refused = counter("wal_refused_total", "Commands that Redis answered with an error inside an applied transaction.")
+	m.fenced = counter("wal_fenced_total", "Records of a stream that was not open, kept and not applied.")
+	m.duplicate = counter("wal_duplicates_total", "Repeats of a producer's sequence, skipped.")
+	m.expired = counter("wal_expired_on_arrival_total", "Records that set an expiry which was over when they were applied.")
+	m.lag = gaugeVec("wal_lag_records", "Offsets between the position and the last stable offset of the log, by owned partition.", "partition")
+	m.lagTime = gaugeVec("wal_lag_seconds", "Age of the last decided record while there is lag, 0 without, by owned partition.", "partition")
+	m.apply = histogram("wal_apply_seconds", "Time from sending a batch to Redis until it is confirmed.", prometheus.ExponentialBuckets(0.0001, 2, 16))
+	m.records = histogram("wal_batch_records", "Records in a batch.", prometheus.ExponentialBuckets(1, 2, 11))
+	m.failovers = counter("wal_failovers_total", "Changes of the primary that the Sentinels told of.")
+	m.sessions = counter("wal_sessions_ended_total", "Times that a partition dropped what was in flight and read its position again.")
+	m.halted = gaugeVec("wal_partition_halted", "1 while a partition is halted, by reason.", "partition", "reason")
+	m.converged = gaugeVec("wal_converged", "1 if both sites attest the same at the newest comparable barrier, 0 if they differ, by owned partition and origin site.", "partition", "origin")
+	m.epoch = gaugeVec("wal_epoch", "Generation of the partition's epoch; 0 = none yet, both streams are open.", "partition")
+	m.replLag = gauge("redis_replication_lag_bytes", "Replication offset of the primary minus that of its farthest replica.")
+	m.linkUp = gauge("redis_master_link_up", "Replicas that are online at the primary.")
+	m.redis = gaugeVec("wal_build_info", "1, with the versions of the applier and of the primary.", "applier", "redis")
+	m.version = version
+	return m
+}
+
+// batch counts an applied batch.
+func (m *metrics) batch(part int32, sites wal.Sites, b *plan.Batch, refused int, took time.Duration) {
+	p := strconv.Itoa(int(part))
+	for _, o := range wal.Origins {
+		if n := b.Counts.Applied[o]; n > 0 {
+			m.applied.WithLabelValues(p, sites.Name(o)).Add(float64(n))
+		}
+	}
+	for reason, n := range b.Counts.Poison {
+		m.poison.WithLabelValues(string(reason)).Add(float64(n))
+	}
+	m.refused.Add(float64(refused))
+	m.expired.Add(float64(b.Counts.Expired))
+	m.apply.Observe(took.Seconds())
+	m.records.Observe(float64(b.Counts.Records))
+}
+
+func (m *metrics) halt(part int32, reason string) {
+	m.unhalt(part)
+	m.halted.WithLabelValues(strconv.Itoa(int(part)), reason).Set(1)
+}
+
+func (m *metrics) unhalt(part int32) {
+	m.halted.DeletePartialMatch(prometheus.Labels{"partition": strconv.Itoa(int(part))})
+}
+
+// forget removes what is shown of a partition that another applier owns now.
+func (m *metrics) forget(part int32) {
+	label := prometheus.Labels{"partition": strconv.Itoa(int(part))}
+	for _, v := range []*prometheus.GaugeVec{m.lag, m.lagTime, m.halted, m.converged, m.epoch} {
+		v.DeletePartialMatch(label)
+	}
+}
+
+func (m *metrics) primaryVersion(redis string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.redis.Reset()
+	m.redis.WithLabelValues(m.version, redis).Set(1)
+}
+
+// once keeps trouble that lasts from filling the log: the same line of the same subject appears again only after a while.
+type once struct {
+	mu   sync.Mutex
+	last map[string]said
+}
+
+type said struct {
+	text string
+	at   time.Time
+}
+
+// repeatAfter is how often lasting trouble is logged.
+const repeatAfter = 30 * time.Second
+
+func (o *once) log(logger *slog.Logger, level slog.Level, subject, msg string, args ...any) {
+	text := msg
+	for i := 1; i < len(args); i += 2 {
+		if err, ok := args[i].(error); ok {
+			text += err.Error()
+		}
+	}
+	o.mu.Lock()
+	s := o.last[subject]
+	fresh := s.text != text || time.Since(s.at) >= repeatAfter
+	if fresh {
+		o.last[subject] = said{text, time.Now()}
+	}
+	o.mu.Unlock()
+	if fresh {
+		logger.Log(context.Background(), level, msg, args...)
+	}
+}
+
+func (o *once) forget(subject string) {
+	o.mu.Lock()
+	delete(o.last, subject)
+	o.mu.Unlock()
+}

@@ -1,0 +1,121 @@
+package app
+
+import (
+	"context"
+	"log/slog"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/comptech-lab/redis-wal/applier/internal/attest"
+	"github.com/comptech-lab/redis-wal/wal"
+)
+
+// barriers appends a barrier to each owned partition.
+func (a *App) barriers(ctx context.Context) {
+	now := time.Now()
+	for _, r := range a.list() {
+		if number, ok := r.nextBarrier(); ok {
+			a.publisher.Barrier(ctx, r.part, number, now)
+		}
+	}
+}
+
+// nextBarrier is the number for a barrier that is appended now; false while the position is not known or the partition is halted.
+func (w *worker) nextBarrier() (uint64, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.joined || w.halted != nil {
+		return 0, false
+	}
+	w.highest++
+	return w.highest, true
+}
+
+// commit tells the group how far the owned partitions are.
+func (a *App) commit(ctx context.Context) error {
+	next := map[int32]wal.Position{}
+	for _, r := range a.list() {
+		r.mu.Lock()
+		if r.joined {
+			next[r.part] = r.durable
+		}
+		r.mu.Unlock()
+	}
+	return a.source.Commit(ctx, next)
+}
+
+// look commits the group offsets, and measures the lag of the owned partitions and of the replicas.
+func (a *App) look(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, commitInterval)
+	defer cancel()
+	ends, err := a.source.StableEnds(ctx)
+	if err != nil {
+		a.once.log(a.logger, slog.LevelWarn, "kafka", "Kafka does not answer; trying again", "error", err)
+	} else {
+		a.once.forget("kafka")
+		a.measure(ends)
+		if err := a.commit(ctx); err != nil {
+			a.once.log(a.logger, slog.LevelWarn, "commit", "group offsets not committed; Redis has the positions", "error", err)
+		}
+	}
+	info, err := a.sink.Info(ctx, "replication")
+	if err != nil {
+		a.once.log(a.logger, slog.LevelWarn, "redis", "no primary answers; trying again", "error", err)
+		a.metrics.linkUp.Set(0)
+		return
+	}
+	a.once.forget("redis")
+	a.replicas(info)
+}
+
+func (a *App) measure(ends map[int32]int64) {
+	a.mu.Lock()
+	a.ends = ends
+	a.mu.Unlock()
+	now := time.Now().UnixMilli()
+	for _, r := range a.list() {
+		p := r.known()
+		lag := max(0, ends[r.part]-p.Next)
+		age := 0.0
+		if lag > 0 && p.Timestamp > 0 {
+			age = float64(max(0, now-p.Timestamp)) / 1000
+		}
+		label := strconv.Itoa(int(r.part))
+		a.metrics.lag.WithLabelValues(label).Set(float64(lag))
+		a.metrics.lagTime.WithLabelValues(label).Set(age)
+		a.metrics.epoch.WithLabelValues(label).Set(float64(p.Epoch.Generation))
+	}
+}
+
+// replicas reads INFO replication of the primary: lines such as slave0:ip=10.0.0.2,port=6379,state=online,offset=123,lag=0.
+func (a *App) replicas(info map[string]string) {
+	head, _ := strconv.ParseInt(info["master_repl_offset"], 10, 64) // an unreadable figure shows as 0 lag, and linkUp tells
+	online, farthest := 0, int64(0)
+	for name, value := range info {
+		if rest, ok := strings.CutPrefix(name, "slave"); !ok || strings.Trim(rest, "0123456789") != "" {
+			continue
+		}
+		fields := map[string]string{}
+		for _, kv := range strings.Split(value, ",") {
+			k, v, _ := strings.Cut(kv, "=")
+			fields[k] = v
+		}
+		if fields["state"] == "online" {
+			online++
+		}
+		if offset, err := strconv.ParseInt(fields["offset"], 10, 64); err == nil {
+			farthest = max(farthest, head-offset)
+		}
+	}
+	a.metrics.linkUp.Set(float64(online))
+	a.metrics.replLag.Set(float64(farthest))
+}
+
+// follow compares the attestations of both sites as they arrive.
+func (a *App) follow(ctx context.Context) {
+	since := time.Now().Add(-2*a.cfg.BarrierInterval - time.Minute) // enough to find the latest barriers of both sites
+	if err := attest.Follow(ctx, a.kafka, a.cfg.Log, since, a.logger, a.compare); err != nil {
+		a.logger.Error("attestations are not compared", "error", err)
+	}
+}

@@ -1,0 +1,397 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/comptech-lab/redis-wal/applier/internal/plan"
+	"github.com/comptech-lab/redis-wal/applier/internal/sink"
+	"github.com/comptech-lab/redis-wal/applier/internal/source"
+	"github.com/comptech-lab/redis-wal/wal"
+)
+
+const (
+	// markerWait is how long a batch of nothing but transaction markers waits for a record before it commits on its own. It must
+	// commit at last: else an idle mirrored log looks like a gap when retention has passed the markers.
+	markerWait = time.Second
+	// slice bounds every wait of a worker, so that its heart beats while nothing happens.
+	slice = time.Second
+	// The pauses between attempts.
+	minPause, maxPause = 50 * time.Millisecond, time.Second
+	// haltedPause is between the attempts of a halted partition: it goes on by itself when a person has removed the reason.
+	haltedPause = 5 * time.Second
+	// replicasTimeout bounds the wait for replicas before an attestation.
+	replicasTimeout = 5 * time.Second
+)
+
+// worker applies one partition, from its assignment to its revocation.
+type worker struct {
+	app      *App
+	part     int32
+	logger   *slog.Logger
+	planners [2]*plan.Planner // in turn: one batch is in flight while the next is planned
+	turn     int
+	stop     *plan.Stop     // set when Redis does not know a command
+	refused  []plan.Refused // by applied batches, not yet counted in a position
+
+	mu       sync.Mutex
+	position wal.Position // last one known to be in Redis
+	durable  wal.Position // the same, confirmed by as many replicas as are asked for
+	highest  uint64       // barrier number of this site
+	joined   bool         // a position was read since the assignment
+	halted   *wal.HaltError
+	beat     time.Time
+}
+
+func newWorker(a *App, part int32) *worker {
+	rules := a.rules
+	rules.Partition = part
+	return &worker{
+		app: a, part: part, logger: a.logger.With("partition", part),
+		planners: [2]*plan.Planner{plan.New(rules), plan.New(rules)}, beat: time.Now(),
+	}
+}
+
+// run applies until ctx ends. Whatever goes wrong, the remedy is the same: drop what is in flight, ask for the primary, read the
+// position, go on from there.
+func (w *worker) run(ctx context.Context) {
+	records := w.app.source.Open(w.part)
+	defer records.Close()
+	var doubt doubt
+	pause := minPause
+	for ctx.Err() == nil {
+		began := w.known()
+		err := w.session(ctx, records)
+		if ctx.Err() != nil {
+			return
+		}
+		if w.known() != began {
+			doubt, pause = doubtNothing, minPause // it got on: what comes now is new trouble
+		}
+		w.app.metrics.sessions.Inc()
+		halted := w.judge(&doubt, err)
+		switch {
+		case halted:
+			pause = haltedPause
+		case errors.Is(err, sink.ErrMoved):
+			pause = minPause
+		default:
+			pause = min(2*pause, maxPause)
+		}
+		w.wait(ctx, pause)
+	}
+}
+
+// session joins log and Redis and applies until something goes wrong.
+func (w *worker) session(ctx context.Context, records *source.Partition) error {
+	conn, err := w.app.sink.Open(ctx, w.part)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	from, err := w.join(ctx, conn)
+	if err != nil {
+		return err
+	}
+	w.app.metrics.primaryVersion(conn.RedisVersion())
+	w.logger.Info("joined", "primary", conn.Addr(), "next", from.Next, "epoch", from.Epoch.String())
+	w.settle(from, true)
+	w.refused = nil // they belong to a position that may be lost
+	records.SeekTo(from.Next, from.LeaderEpoch)
+	return w.apply(ctx, conn, records, from)
+}
+
+// join finds the position to go on from. Redis is read before Kafka, so that the log's end is never older than the position.
+func (w *worker) join(ctx context.Context, conn *sink.Conn) (wal.Checkpoint, error) {
+	for {
+		stored, err := conn.Join(ctx)
+		if err != nil {
+			return wal.Checkpoint{}, err
+		}
+		log, err := w.app.source.Describe(ctx)
+		if err != nil {
+			return wal.Checkpoint{}, err
+		}
+		rules := w.app.rules
+		joint, err := plan.Join(rules, w.part, stored, log)
+		if err != nil {
+			return wal.Checkpoint{}, err
+		}
+		if joint.Create == nil {
+			return joint.Found, nil
+		}
+		w.logger.Info("the Redis is empty and the log is whole: building it from the log's beginning", "primary", conn.Addr())
+		if err := conn.Create(ctx, *joint.Create); err != nil && !errors.Is(err, sink.ErrMoved) {
+			return wal.Checkpoint{}, err
+		} // if it moved, another applier was first; read what it wrote
+	}
+}
+
+// apply is the loop of the data path: one batch is in flight while the next is planned on top of it.
+func (w *worker) apply(ctx context.Context, conn *sink.Conn, records *source.Partition, from wal.Checkpoint) error {
+	var pending []wal.Record
+	next, err := w.plan(ctx, records, &pending, from)
+	for next != nil && err == nil {
+		if err := w.copy(ctx, next); err != nil {
+			return err
+		}
+		began := time.Now()
+		if err := conn.Send(next); err != nil {
+			return err
+		}
+		ahead, aheadErr := w.planAhead(records, &pending, next.To)
+		refused, err := conn.Receive(ctx, next)
+		for pause := minPause; err != nil && sink.Retry(err) && ctx.Err() == nil; pause = min(2*pause, maxPause) {
+			w.report(err)
+			w.wait(ctx, pause)
+			if err := conn.Send(next); err != nil {
+				return err
+			}
+			refused, err = conn.Receive(ctx, next)
+		}
+		if err != nil {
+			return w.explain(next, err)
+		}
+		w.applied(ctx, conn, next, refused, time.Since(began))
+		to := next.To
+		if next = ahead; aheadErr != nil {
+			return aheadErr
+		}
+		if next == nil {
+			next, err = w.plan(ctx, records, &pending, to)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return err
+}
+
+// plan waits for records and plans a batch of them. It returns nil when ctx ends.
+func (w *worker) plan(ctx context.Context, records *source.Partition, pending *[]wal.Record, from wal.Checkpoint) (*plan.Batch, error) {
+	var deadline time.Time // for a batch of markers only
+	for ctx.Err() == nil {
+		w.alive()
+		if len(*pending) == 0 || !deadline.IsZero() {
+			wait := slice
+			if !deadline.IsZero() {
+				wait = time.Until(deadline)
+			}
+			more, err := w.next(ctx, records, wait)
+			if err != nil {
+				return nil, err
+			}
+			*pending = append(*pending, more...)
+		}
+		if len(*pending) == 0 {
+			continue
+		}
+		b, n, err := w.planner().Plan(w.input(from, *pending))
+		if err != nil {
+			return nil, err
+		}
+		if b.OnlyMarkers() && n == len(*pending) {
+			if deadline.IsZero() {
+				deadline = time.Now().Add(markerWait)
+			}
+			if time.Now().Before(deadline) {
+				continue
+			}
+		}
+		return w.take(b, pending, n), nil
+	}
+	return nil, nil
+}
+
+func (w *worker) next(ctx context.Context, records *source.Partition, wait time.Duration) ([]wal.Record, error) {
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	return records.Next(ctx)
+}
+
+// planAhead plans the next batch from what is already here, or returns nil.
+func (w *worker) planAhead(records *source.Partition, pending *[]wal.Record, from wal.Checkpoint) (*plan.Batch, error) {
+	if len(*pending) < w.app.rules.MaxRecords {
+		more, err := records.TryNext()
+		if err != nil {
+			return nil, err
+		}
+		*pending = append(*pending, more...)
+	}
+	if len(*pending) == 0 {
+		return nil, nil
+	}
+	b, n, err := w.planner().Plan(w.input(from, *pending))
+	if err != nil || b.OnlyMarkers() && n == len(*pending) {
+		return nil, err
+	}
+	return w.take(b, pending, n), nil
+}
+
+func (w *worker) planner() *plan.Planner { return w.planners[w.turn] }
+
+func (w *worker) input(from wal.Checkpoint, records []wal.Record) plan.Input {
+	return plan.Input{From: from, Records: records, Refused: w.refused, Now: time.Now().UnixMilli(), Stop: w.stop}
+}
+
+// take makes a planned batch the one that is sent: its planner rests until the batch is over.
+func (w *worker) take(b *plan.Batch, pending *[]wal.Record, n int) *plan.Batch {
+	if *pending = (*pending)[n:]; len(*pending) == 0 {
+		*pending = nil // let the fetched records go
+	}
+	w.turn = 1 - w.turn
+	w.refused = nil // b counts them
+	return b
+}
+
+// copy writes what the batch passes over to the DLQ. The batch is not sent before Kafka has acknowledged it.
+func (w *worker) copy(ctx context.Context, b *plan.Batch) error {
+	if len(b.Copies) == 0 {
+		return nil
+	}
+	for reason, n := range b.Counts.Poison {
+		w.logger.Warn("poison: not applied, listed in the DLQ", "reason", string(reason), "records", n, "topic", wal.DLQTopic(w.app.rules.Log))
+	}
+	return w.app.copies(ctx, wal.DLQTopic(w.app.rules.Log), b.Copies)
+}
+
+// applied takes note of a batch that Redis confirmed.
+func (w *worker) applied(ctx context.Context, conn *sink.Conn, b *plan.Batch, refused []plan.Refused, took time.Duration) {
+	if len(refused) > 0 {
+		first := refused[0]
+		w.logger.Warn("refused by Redis inside the transaction", "commands", len(refused), "offset", first.Op.Offset, "error", first.Message)
+		w.refused = append(w.refused, refused...)
+	}
+	w.app.metrics.batch(w.part, w.app.rules.Sites, b, len(refused), took)
+	durable := w.app.cfg.WaitReplicas == 0
+	if b.Barrier != nil {
+		if !durable {
+			n, err := conn.WaitReplicas(ctx, w.app.cfg.WaitReplicas, replicasTimeout)
+			durable = err == nil && n >= w.app.cfg.WaitReplicas
+			if !durable {
+				w.logger.Warn("barrier not attested: too few replicas confirmed it", "want", w.app.cfg.WaitReplicas, "confirmed", n, "error", err)
+			}
+		}
+		if durable {
+			w.attest(ctx, conn, b)
+		}
+	}
+	w.settle(b.To, durable)
+}
+
+func (w *worker) attest(ctx context.Context, conn *sink.Conn, b *plan.Batch) {
+	a := b.To.Attest(w.app.rules.Sites, w.part, b.Barrier.Origin, &b.Barrier.Barrier)
+	a.Time, a.Applier, a.Redis = time.Now().UnixMilli(), w.app.version, conn.RedisVersion()
+	a.Lag = w.app.lag(w.part, b.To.Next)
+	w.app.publisher.Attest(ctx, a)
+}
+
+// explain turns what went wrong with a batch into what the worker does about it.
+func (w *worker) explain(b *plan.Batch, err error) error {
+	if n, ok := errors.AsType[*sink.NotApplied](err); ok && n.UnknownCommand() {
+		op := b.OpOf(n.Command)
+		w.stop = &plan.Stop{Offset: op.Offset, Err: fmt.Errorf("offset %d: Redis says %q", op.Offset, n.Err)}
+		return fmt.Errorf("%w; planning up to that record", err)
+	}
+	if e, ok := errors.AsType[*sink.ExecError](err); ok {
+		return &wal.HaltError{Reason: plan.HaltExec, Remedy: "give the Redis user all permissions on data and on " + wal.ReservedPrefix + "*, and look at the keys of the checkpoint", Err: e}
+	}
+	return err
+}
+
+// doubt is a reason to halt that is not confirmed yet.
+type doubt struct {
+	reason string
+	since  time.Time
+}
+
+var doubtNothing = doubt{}
+
+// judge logs what ended a session and says whether the partition is halted: for the same reason for long enough, seen on a primary
+// that most Sentinels name.
+func (w *worker) judge(d *doubt, err error) bool {
+	halt, ok := errors.AsType[*wal.HaltError](err)
+	if !ok {
+		*d = doubtNothing
+		w.setHalted(nil)
+		if err != nil {
+			w.report(err)
+		}
+		return false
+	}
+	if d.reason != halt.Reason {
+		*d = doubt{halt.Reason, time.Now()}
+	}
+	answer, _ := w.app.sink.Primary()
+	if !answer.Agreed || time.Since(d.since) < w.app.cfg.HaltConfirm {
+		w.logger.Warn("about to halt: making sure first", "reason", halt.Reason, "error", halt.Err, "agreed", answer.Agreed)
+		return false
+	}
+	w.setHalted(halt)
+	return true
+}
+
+func (w *worker) setHalted(h *wal.HaltError) {
+	w.mu.Lock()
+	before := w.halted
+	w.halted = h
+	w.mu.Unlock()
+	switch {
+	case h != nil && (before == nil || before.Reason != h.Reason):
+		w.app.metrics.halt(w.part, h.Reason)
+		w.logger.Error("halted", "reason", h.Reason, "error", h.Err, "remedy", h.Remedy)
+	case h == nil && before != nil:
+		w.app.metrics.unhalt(w.part)
+		w.logger.Info("no longer halted", "reason", before.Reason)
+	}
+}
+
+// report logs trouble that the worker meets again and again while it lasts.
+func (w *worker) report(err error) {
+	args := []any{"error", err}
+	level := slog.LevelWarn
+	if n, ok := errors.AsType[*sink.NotApplied](err); ok && n.Remedy() != "" {
+		args = append(args, "remedy", n.Remedy())
+		level = slog.LevelError
+	}
+	w.app.once.log(w.logger, level, fmt.Sprint(w.part), "not applying; trying again", args...)
+}
+
+func (w *worker) wait(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+	w.alive()
+}
+
+func (w *worker) alive() {
+	w.mu.Lock()
+	w.beat = time.Now()
+	w.mu.Unlock()
+}
+
+func (w *worker) known() wal.Position {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.position
+}
+
+// settle takes note of what Redis holds.
+func (w *worker) settle(c wal.Checkpoint, durable bool) {
+	w.mu.Lock()
+	w.position, w.joined, w.beat = c.Position, true, time.Now()
+	if durable {
+		w.durable = c.Position
+	}
+	w.highest = max(w.highest, c.Barriers[wal.Local].Highest())
+	w.mu.Unlock()
+	w.app.once.forget(fmt.Sprint(w.part))
+	w.setHalted(nil)
+}

@@ -1,0 +1,105 @@
+// Command redis-applier replays the write-ahead log of a site into its Redis, exactly once, and checks that two sites agree.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/comptech-lab/redis-wal/applier/config"
+	"github.com/comptech-lab/redis-wal/applier/internal/app"
+)
+
+// version is set when the binary is built.
+var version = "dev"
+
+// The exit codes of run. Those of check are in package converge: 0 converged, 1 diverged, 2 could not tell.
+const (
+	exitStopped = 0 // as it was told to
+	exitRetry   = 1 // start me again
+	exitUsage   = 2 // the command line or the environment is wrong: starting again does not help
+	exitHalted  = 4 // every owned partition was halted when it was told to stop
+)
+
+const usage = `usage: redis-applier COMMAND
+
+  run              replay the log into the local Redis until SIGTERM
+  check [--json]   prove that both sites have decided the same, or say where they differ
+  version          print the version
+
+The environment configures both commands; docs/configuration.md lists the variables.
+
+EXIT STATUS
+  run:    0 stopped, 1 start me again, 2 usage or configuration, 4 stopped while every owned partition was halted
+  check:  0 converged, 1 diverged, 2 could not tell (usage and configuration included)
+`
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.LookupEnv, os.Stdout, os.Stderr))
+}
+
+// run is main with everything from outside as a parameter.
+func run(ctx context.Context, args []string, lookup config.Lookup, stdout, stderr io.Writer) int {
+	if len(args) == 0 {
+		fmt.Fprint(stderr, usage)
+		return exitUsage
+	}
+	switch command, rest := args[0], args[1:]; {
+	case command == "run" && len(rest) == 0:
+		return runApplier(ctx, lookup, stderr)
+	case command == "check" && (len(rest) == 0 || len(rest) == 1 && rest[0] == "--json"):
+		return runCheck(ctx, lookup, len(rest) == 1, stdout, stderr)
+	case command == "version" && len(rest) == 0:
+		fmt.Fprintln(stdout, version)
+		return exitStopped
+	case command == "help" || command == "-h" || command == "--help":
+		fmt.Fprint(stdout, usage)
+		return exitStopped
+	}
+	fmt.Fprintf(stderr, "redis-applier: unknown command or arguments: %q\n\n%s", args, usage)
+	return exitUsage
+}
+
+// memoryLimit makes the collector work harder before the process outgrows what its container is given; GOMEMLIMIT overrides it.
+const memoryLimit = 56 << 20
+
+func runApplier(ctx context.Context, lookup config.Lookup, stderr io.Writer) int {
+	cfg, err := config.ReadRun(lookup)
+	if err != nil {
+		return configProblem(stderr, err)
+	}
+	if _, set := lookup("GOMEMLIMIT"); !set {
+		debug.SetMemoryLimit(memoryLimit)
+	}
+	logger := slog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: cfg.Verbosity})).With("site", cfg.Site)
+	a, err := app.New(cfg, app.Options{Logger: logger, Version: version})
+	if err != nil {
+		return configProblem(stderr, err)
+	}
+	switch err := a.Run(ctx); {
+	case errors.Is(err, app.ErrAllHalted):
+		logger.Error("stopped", "error", err)
+		return exitHalted
+	case err != nil:
+		logger.Error("stopped", "error", err)
+		return exitRetry
+	}
+	return exitStopped
+}
+
+func configProblem(stderr io.Writer, err error) int {
+	fmt.Fprintf(stderr, "redis-applier: the configuration does not work:\n%v\n", err)
+	return exitUsage
+}
+
+func runCheck(ctx context.Context, lookup config.Lookup, json bool, stdout, stderr io.Writer) int {
+	return 2
+}
