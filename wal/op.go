@@ -71,8 +71,8 @@ func decodeJSON(value []byte) ([][][]byte, *PoisonError) {
 func errEmpty(detail string) *PoisonError { return poison(ReasonEmpty, "%s", detail) }
 
 func errContentType(contentType string) *PoisonError {
-	contentType = strings.Clone(contentType) // or it would be allocated for every record, lest it gets here
-	return poison(ReasonBadHeader, "header %s=%q: want %s or %s", HeaderContentType, contentType, ContentTypeRESP, ContentTypeJSON)
+	copied := strings.Clone(contentType) // so that the parameter does not escape, or callers would allocate it for every record
+	return poison(ReasonBadHeader, "header %s=%q: want %s or %s", HeaderContentType, copied, ContentTypeRESP, ContentTypeJSON)
 }
 
 func errRESP(pos int, err error) *PoisonError {

@@ -1,0 +1,206 @@
+package wal
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"pgregory.net/rapid"
+)
+
+func contentType(isJSON bool) string {
+	if isJSON {
+		return ContentTypeJSON
+	}
+	return ContentTypeRESP
+}
+
+// What decodes as RESP encodes to the same bytes, so that the value itself may be sent to Redis. What decodes as JSON decodes
+// alike with another decoder, so that producers need not know this one.
+func FuzzDecodeOp(f *testing.F) {
+	for _, v := range opVectors(f) {
+		f.Add([]byte(v.Value), v.ContentType == ContentTypeJSON)
+	}
+	f.Fuzz(func(t *testing.T, value []byte, isJSON bool) {
+		op, err := DecodeOp(value, contentType(isJSON))
+		if err != nil {
+			wantPoison(t, err)
+			return
+		}
+		if isJSON {
+			if want := decodeLoosely(t, value); !reflect.DeepEqual(op, want) {
+				t.Errorf("got %q, want %q", op, want)
+			}
+			return
+		}
+		if got := op.AppendRESP(nil); !bytes.Equal(got, value) {
+			t.Errorf("got %q, want %q", got, value)
+		}
+	})
+}
+
+// decodeLoosely decodes a JSON value that was accepted with encoding/json.
+func decodeLoosely(t *testing.T, value []byte) Op {
+	t.Helper()
+	var form struct {
+		Cmd  []any
+		Cmds [][]any
+	}
+	if err := json.Unmarshal(value, &form); err != nil {
+		t.Fatalf("encoding/json refuses what DecodeOp accepts: %v", err)
+	}
+	if form.Cmd != nil {
+		form.Cmds = [][]any{form.Cmd}
+	}
+	var op Op
+	for _, items := range form.Cmds {
+		var args [][]byte
+		for _, item := range items {
+			switch item := item.(type) {
+			case string:
+				args = append(args, []byte(item))
+			case map[string]any:
+				b, err := base64.StdEncoding.DecodeString(item["$b64"].(string))
+				if err != nil {
+					t.Fatal(err)
+				}
+				args = append(args, b)
+			default:
+				t.Fatalf("argument %v (%[1]T)", item)
+			}
+		}
+		op.Commands = append(op.Commands, args)
+	}
+	return op
+}
+
+func wantPoison(t *testing.T, err error) *PoisonError {
+	t.Helper()
+	var p *PoisonError
+	if !errors.As(err, &p) || p.Reason == "" || p.Detail == "" {
+		t.Fatalf("got %v (%[1]T), want a PoisonError with reason and detail", err)
+	}
+	return p
+}
+
+// What Redis is to execute is itself an op that may stand in the log, needs no rewriting and has the same routing key; what is
+// no op as a whole is poison for that reason, whatever its parts.
+func FuzzDecode(f *testing.F) {
+	for _, v := range opVectors(f) {
+		f.Add([]byte(v.Key), []byte(v.Value), v.ContentType == ContentTypeJSON, v.Timestamp)
+	}
+	f.Fuzz(func(t *testing.T, key, value []byte, isJSON bool, timestamp int64) {
+		var d Decoder
+		x, err := d.Decode(1, key, value, contentType(isJSON), timestamp)
+		if err != nil {
+			p := wantPoison(t, err)
+			_, decodeErr := DecodeOp(value, contentType(isJSON))
+			if decodeErr != nil && key != nil && value != nil && timestamp >= 0 && !IsReserved(key) && len(key)+len(value) <= MaxRecord {
+				if got, want := p.Reason, wantPoison(t, decodeErr).Reason; got != want {
+					t.Errorf("got %s, want %s", got, want)
+				}
+			}
+			return
+		}
+		op, err := DecodeOp(x.Wire, ContentTypeRESP)
+		if err != nil || len(op.Commands) != x.Commands {
+			t.Fatalf("%q is not %d commands: %v", x.Wire, x.Commands, err)
+		}
+		if got, err := op.RoutingKey(); err != nil || !bytes.Equal(got, key) {
+			t.Errorf("got routing key %q, %v; want %q", got, err, key)
+		}
+		var again Decoder
+		j := &again.judge
+		j.level, j.timestamp = 1, timestamp
+		for _, args := range op.Commands {
+			j.args = args
+			if err := j.command(); err != nil || len(j.wire) > 0 {
+				t.Errorf("%q: rewritten again to %q, %v", x.Wire, j.wire, err)
+			}
+		}
+		if x.ExpireAt < 0 {
+			t.Errorf("got ExpireAt %d", x.ExpireAt)
+		}
+	})
+}
+
+// The table takes any arguments without a panic, and lets nothing pass that names a reserved key.
+func FuzzTable(f *testing.F) {
+	const separator = "\x1f"
+	for _, v := range opVectors(f) {
+		if op, ok := v.original(); ok {
+			f.Add(string(bytes.Join(op.Commands[0], []byte(separator))))
+		}
+	}
+	f.Fuzz(func(t *testing.T, joined string) {
+		args := arguments(strings.Split(joined, separator)...)
+		j := opJudge{level: 9, timestamp: testTime, args: args}
+		if err := j.command(); err != nil {
+			return
+		}
+		if len(j.keys) == 0 {
+			t.Error("a command without keys")
+		}
+		for _, i := range j.keys {
+			if IsReserved(args[i]) || !bytes.Equal(RoutingKey(args[i]), j.routingKey) {
+				t.Errorf("key %q passes", args[i])
+			}
+		}
+	})
+}
+
+// One op has one meaning, in whichever form it was written.
+func TestJSONAndRESPAreTheSameOp(t *testing.T) {
+	t.Parallel()
+	names := []string{"SET", "set", "SETEX", "GETEX", "EXPIRE", "INCR", "MSET", "HSET", "DEL", "XADD", "SPOP", "SORT", "LMPOP", "NOSUCH"}
+	rapid.Check(t, func(t *rapid.T) {
+		argument := rapid.OneOf(
+			rapid.SliceOf(rapid.Byte()),
+			rapid.Map(rapid.String(), func(s string) []byte { return []byte(s) }),
+			rapid.Map(rapid.SampledFrom([]string{"k", "{k}a", "v", "EX", "PX", "60", "0", "-1", "NX", "STORE", "1-1", "<&>\u2028"}), func(s string) []byte { return []byte(s) }),
+		)
+		var op Op
+		for range rapid.IntRange(1, 3).Draw(t, "commands") {
+			args := [][]byte{[]byte(rapid.SampledFrom(names).Draw(t, "name")), []byte("k")}
+			args = append(args, rapid.SliceOfN(argument, 0, 4).Draw(t, "arguments")...)
+			op.Commands = append(op.Commands, args)
+		}
+		inRESP, inJSON := op.AppendRESP(nil), encodeJSON(t, op)
+		for form, value := range map[string][]byte{ContentTypeRESP: inRESP, ContentTypeJSON: inJSON} {
+			if got, err := DecodeOp(value, form); err != nil || !bytes.Equal(got.AppendRESP(nil), inRESP) {
+				t.Errorf("%s: got %q, %v; want %q", form, got, err, op)
+			}
+		}
+		var a, b Decoder
+		x, xErr := a.Decode(1, []byte("k"), inRESP, ContentTypeRESP, testTime)
+		y, yErr := b.Decode(1, []byte("k"), inJSON, ContentTypeJSON, testTime)
+		if !reflect.DeepEqual(x, y) || !reflect.DeepEqual(xErr, yErr) {
+			t.Errorf("RESP gives %q, %v; JSON gives %q, %v", x.Wire, xErr, y.Wire, yErr)
+		}
+	})
+}
+
+func encodeJSON(t *rapid.T, op Op) []byte {
+	var commands [][]any
+	for _, args := range op.Commands {
+		var command []any
+		for _, arg := range args {
+			if utf8.Valid(arg) {
+				command = append(command, string(arg))
+			} else {
+				command = append(command, map[string][]byte{"$b64": arg})
+			}
+		}
+		commands = append(commands, command)
+	}
+	b, err := json.Marshal(map[string]any{"cmds": commands})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
