@@ -367,14 +367,20 @@ func (c *Conn) hello(ctx context.Context, username, password string) error {
 			return err
 		}
 	}
-	replies, err := c.do(ctx, []string{"ROLE"}, []string{"INFO", "server"})
+	replies, err := c.do(ctx, []string{"ROLE"})
 	if err != nil {
 		return err
 	}
 	if role := replies[0].items; len(role) == 0 || role[0].text != "master" {
 		return fmt.Errorf("%w: %s does not have the role of one", ErrNoPrimary, c.addr)
 	}
-	for line := range strings.Lines(replies[1].text) {
+	replies, err = c.do(ctx, []string{"INFO", "server"})
+	if errors.As(err, new(ServerError)) {
+		return nil // the version is only told to people: a user that may not ask for it is no reason to stop
+	} else if err != nil {
+		return err
+	}
+	for line := range strings.Lines(replies[0].text) {
 		if v, ok := strings.CutPrefix(strings.TrimSpace(line), "redis_version:"); ok {
 			c.version = v
 		}
