@@ -120,7 +120,7 @@ func (r *rig) mirror(t *testing.T, from, to string, connector, worker map[string
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := mirror.New(mirror.Config{Spec: spec, Source: s, Target: d, Log: slog.New(slog.DiscardHandler)})
+	m := mirror.New(mirror.Config{Spec: spec, Source: s, Target: d, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	t.Cleanup(m.Stop)
 	return m
 }

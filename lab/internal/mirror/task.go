@@ -20,7 +20,8 @@ type task struct {
 	stored   time.Time
 }
 
-// giveUpAfter bounds an append to a target that does not answer, so that a mirror can always be stopped.
+// giveUpAfter bounds an append to a target that does not answer, so that a mirror can always be stopped. (The client's own
+// delivery timeout counts from a record's timestamp, which here is another's and may be years old.)
 const giveUpAfter = 30 * time.Second
 
 // newTask takes over the task's transactional id, which fences what an earlier run left.
@@ -28,7 +29,7 @@ func (m *Mirror) newTask(ctx context.Context, number int) (*task, error) {
 	s := m.cfg.Spec.settings
 	opts := []kgo.Opt{
 		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(s.linger), kgo.ProducerBatchMaxBytes(s.maxRequest),
-		kgo.RequiredAcks(kgo.AllISRAcks()), kgo.RecordDeliveryTimeout(giveUpAfter), kgo.ProducerBatchCompression(kgo.NoCompression()),
+		kgo.RequiredAcks(kgo.AllISRAcks()), kgo.ProducerBatchCompression(kgo.NoCompression()),
 	}
 	if s.maxRequest > 100<<20 {
 		opts = append(opts, kgo.BrokerMaxWriteBytes(s.maxRequest))
@@ -105,8 +106,9 @@ func (t *task) carry(polled []*kgo.Record) error {
 	if len(next) == 0 {
 		return nil
 	}
-	// From here on nothing is cancelled: a commit whose answer is lost leaves the client in doubt.
-	ctx := context.Background()
+	// Not the task's context: Stop must not cut a commit in two.
+	ctx, cancel := context.WithTimeout(context.Background(), giveUpAfter)
+	defer cancel()
 	if !t.m.cfg.Spec.ExactlyOnce {
 		if err := t.producer.ProduceSync(ctx, out...).FirstErr(); err != nil {
 			return err
@@ -139,7 +141,9 @@ func (t *task) flush() error {
 	if len(t.offsets) == 0 {
 		return nil
 	}
-	if err := t.producer.ProduceSync(context.Background(), t.m.offsetRecords(t.offsets)...).FirstErr(); err != nil {
+	ctx, cancel := context.WithTimeout(context.Background(), giveUpAfter)
+	defer cancel()
+	if err := t.producer.ProduceSync(ctx, t.m.offsetRecords(t.offsets)...).FirstErr(); err != nil {
 		return fmt.Errorf("store offsets: %w", err)
 	}
 	clear(t.offsets)
