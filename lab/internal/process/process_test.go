@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/exec"
 	"strconv"
@@ -195,5 +196,44 @@ func TestLeftoversAreFoundByAnotherProcessAndARecycledPidIsNot(t *testing.T) {
 	<-p.Done()
 	if err := left[0].Signal(syscall.SIGKILL); !errors.Is(err, os.ErrProcessDone) {
 		t.Errorf("signal to a process that is gone = %v, want %v", err, os.ErrProcessDone)
+	}
+}
+
+func TestKeepStartsAgainWhatDiesUntilStopped(t *testing.T) {
+	t.Parallel()
+	g, dir := newGroup(t)
+	prepared := make(chan struct{}, 10)
+	k, err := g.Keep(process.Keeping{
+		Name: "kept", Log: slog.New(slog.DiscardHandler), After: time.Millisecond,
+		Prepare: func() (process.Spec, error) {
+			prepared <- struct{}{}
+			return process.Spec{Name: "kept", Path: "/bin/sleep", Args: []string{"600"}}, nil
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-prepared
+	first := k.PID()
+	if err := k.Signal(syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	<-prepared
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	err = await.True(ctx, "another process", func(context.Context) error {
+		if pid := k.PID(); pid == first {
+			return fmt.Errorf("still %d", pid)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := k.Stop(time.Second); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := process.Leftovers(dir); err != nil || len(left) != 0 {
+		t.Errorf("leftovers after Stop = %v, %v; want none", left, err)
 	}
 }

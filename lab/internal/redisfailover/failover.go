@@ -49,16 +49,14 @@ type Failover struct {
 	rounds    sync.WaitGroup
 }
 
-// pod is a process that is started again when it dies.
+// pod is one process with an address of its own.
 type pod struct {
 	name, ip string
 	port     int
 	dir      string
 	restart  time.Duration
 	prepare  func() (process.Spec, error)
-
-	mu   sync.Mutex
-	proc *process.Process // the one that runs now or ran last
+	kept     *process.Kept // nil until started
 }
 
 func (p *pod) addr() string { return net.JoinHostPort(p.ip, strconv.Itoa(p.port)) }
@@ -99,7 +97,8 @@ func Start(ctx context.Context, cfg Config) (_ *Failover, err error) {
 		f.sentinels = append(f.sentinels, p)
 	}
 	for _, p := range append(append([]*pod{}, f.redis...), f.sentinels...) {
-		if err := f.run(rounds, p); err != nil {
+		p.kept, err = cfg.Group.Keep(process.Keeping{Name: p.name, Prepare: p.prepare, After: p.restart, Log: cfg.Log})
+		if err != nil {
 			return nil, err
 		}
 	}
@@ -154,58 +153,6 @@ func mounted(arg, mount, dir string) string {
 	return arg
 }
 
-// run starts p and keeps starting it again until ctx ends.
-func (f *Failover) run(ctx context.Context, p *pod) error {
-	start := func() (*process.Process, error) {
-		spec, err := p.prepare()
-		if err != nil {
-			return nil, err
-		}
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-		p.proc, err = f.cfg.Group.Start(spec)
-		return p.proc, err
-	}
-	proc, err := start()
-	if err != nil {
-		return err
-	}
-	f.rounds.Go(func() {
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-proc.Done():
-			}
-			f.cfg.Log.Info("pod died", "pod", p.name, "restartIn", p.restart)
-			select {
-			case <-ctx.Done():
-				return
-			case <-time.After(p.restart):
-			}
-			next, err := start()
-			if err != nil {
-				if ctx.Err() == nil {
-					f.cfg.Log.Error("pod is not restarted", "pod", p.name, "err", err)
-				}
-				return
-			}
-			proc = next
-			f.cfg.Log.Info("pod restarted", "pod", p.name)
-		}
-	})
-	return nil
-}
-
-func (p *pod) signal(sig syscall.Signal) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.proc.Signal(sig)
-}
-
 // Redis are the addresses of the Redis pods, by ordinal.
 func (f *Failover) Redis() []string { return addrs(f.redis) }
 
@@ -231,7 +178,7 @@ func (f *Failover) KillPrimary(ctx context.Context) (name, addr string, err erro
 	}
 	for _, p := range f.redis {
 		if p.addr() == addr {
-			return p.name, addr, p.signal(syscall.SIGKILL)
+			return p.name, addr, p.kept.Signal(syscall.SIGKILL)
 		}
 	}
 	return "", "", fmt.Errorf("%s: the Sentinels name a primary %s that is none of its pods", f.cfg.Spec, addr)
@@ -243,11 +190,8 @@ func (f *Failover) Close() error {
 	f.rounds.Wait()
 	var errs []error
 	for _, p := range append(append([]*pod{}, f.sentinels...), f.redis...) {
-		p.mu.Lock()
-		proc := p.proc
-		p.mu.Unlock()
-		if proc != nil {
-			errs = append(errs, proc.Stop(2*time.Second))
+		if p.kept != nil {
+			errs = append(errs, p.kept.Stop(2*time.Second))
 		}
 	}
 	return errors.Join(errs...)
