@@ -1,0 +1,59 @@
+package realise
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/sasl/scram"
+
+	"github.com/comptech-lab/redis-wal/lab/internal/await"
+	"github.com/comptech-lab/redis-wal/lab/internal/broker"
+	"github.com/comptech-lab/redis-wal/lab/internal/mirror"
+)
+
+// awaitReady waits for every pod's readiness probe.
+func (s *site) awaitReady(ctx context.Context) error {
+	for _, p := range s.pods {
+		if err := await.True(ctx, "readiness", p.Ready); err != nil {
+			return fmt.Errorf("%w; its log is %s", err, s.lab.cfg.Group.LogFile(p.Name))
+		}
+	}
+	return nil
+}
+
+// clientOpts turns a side of a mirror into a client: names into addresses, Secrets into certificates and a password.
+func (s *site) clientOpts(spec mirror.Spec, e mirror.Endpoint) ([]kgo.Opt, error) {
+	brokers, err := s.lab.addresses.List(e.BootstrapServers)
+	if err != nil {
+		return nil, fmt.Errorf("bootstrapServers: %w", err)
+	}
+	opts := []kgo.Opt{kgo.SeedBrokers(brokers...)}
+	if e.TLS != nil {
+		var pems [][]byte
+		for _, c := range e.TLS.TrustedCertificates {
+			data, ok := s.secrets[key{spec.Metadata.Namespace, c.SecretName}]
+			if !ok {
+				return nil, fmt.Errorf("tls: Secret %s/%s: is not declared, and the lab has none of that name", spec.Metadata.Namespace, c.SecretName)
+			}
+			found, err := certificates(data, c.Certificate, c.Pattern)
+			if err != nil {
+				return nil, fmt.Errorf("tls: Secret %s/%s: %w", spec.Metadata.Namespace, c.SecretName, err)
+			}
+			pems = append(pems, found...)
+		}
+		trust, err := broker.Trust(pems...)
+		if err != nil {
+			return nil, fmt.Errorf("tls: %w", err)
+		}
+		opts = append(opts, kgo.DialTLSConfig(trust))
+	}
+	if a := e.Authentication; a != nil {
+		password, err := s.secrets.get("Secret", spec.Metadata.Namespace, a.PasswordSecret.SecretName, a.PasswordSecret.Password)
+		if err != nil {
+			return nil, fmt.Errorf("authentication: %w", err)
+		}
+		opts = append(opts, kgo.SASL(scram.Auth{User: a.Username, Pass: string(password)}.AsSha512Mechanism()))
+	}
+	return opts, nil
+}

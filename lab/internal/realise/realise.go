@@ -1,0 +1,388 @@
+// Package realise makes the objects that the program declares real as processes on this machine: what the operators, the
+// scheduler and the kubelets do on a cluster, as far as the data path is concerned.
+package realise
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/comptech-lab/redis-wal/lab/internal/broker"
+	"github.com/comptech-lab/redis-wal/lab/internal/loopback"
+	"github.com/comptech-lab/redis-wal/lab/internal/manifest"
+	"github.com/comptech-lab/redis-wal/lab/internal/mirror"
+	"github.com/comptech-lab/redis-wal/lab/internal/process"
+	"github.com/comptech-lab/redis-wal/lab/internal/redisfailover"
+)
+
+// Input is one site: its program's objects and what is there before the program.
+type Input struct {
+	Site    string
+	Objects []manifest.Object
+	// Kafka is the site's Kafka; somebody else's stack on a cluster.
+	Kafka *broker.Kafka
+	// Given are Secrets that exist before the program, as Strimzi's cluster CA does.
+	Given []manifest.Object
+}
+
+// Config says where a lab runs.
+type Config struct {
+	// Dir is the state folder; it exists.
+	Dir string
+	// Binary is the program of the one image that the objects name.
+	Binary string
+	// Group runs all processes.
+	Group *process.Group
+	// Block gives the addresses.
+	Block *loopback.Block
+	// Addresses leads from the objects' Kafka addresses to the lab's; the Services are added to it.
+	Addresses *Addresses
+	// Log gets what the operators and kubelets would log.
+	Log *slog.Logger
+}
+
+// Lab is a set of running sites.
+type Lab struct {
+	cfg       Config
+	addresses *Addresses
+	sites     map[string]*site
+}
+
+type site struct {
+	lab        *Lab
+	in         Input
+	log        *slog.Logger
+	secrets    values
+	configMaps values
+	skipped    map[string]int
+	redis      *redisfailover.Failover
+	mirrors    []*mirror.Mirror
+	pods       []*Pod
+	jobs       []job
+	runs       int // of Jobs, so that each has a log of its own
+	mu         sync.Mutex
+}
+
+// Pod is a running pod of a Deployment.
+type Pod struct {
+	kept *process.Kept
+	// Name is the pod's name, and its log's.
+	Name string
+	// URL is where its port for HTTP is, without a path; empty = it has no readiness probe.
+	URL   string
+	ready string
+}
+
+// Kill sends SIGKILL to the pod's process; it is started again after a while.
+func (p *Pod) Kill() error { return p.kept.Signal(syscall.SIGKILL) }
+
+// podRestartAfter is how long a killed pod of a Deployment stays away.
+const podRestartAfter = time.Second
+
+// Start makes all sites real and returns when every pod is ready. Jobs are not run: [Lab.RunJobs] does. On an error all
+// that was started is left to Close.
+func Start(ctx context.Context, cfg Config, inputs ...Input) (*Lab, error) {
+	lab := &Lab{cfg: cfg, addresses: cfg.Addresses, sites: make(map[string]*site)}
+	g, gctx := errgroup.WithContext(ctx)
+	for _, in := range inputs {
+		s := &site{
+			lab: lab, in: in, log: cfg.Log.With("site", in.Site),
+			secrets: make(values), configMaps: make(values), skipped: make(map[string]int),
+		}
+		lab.sites[in.Site] = s
+		g.Go(func() error {
+			if err := s.start(gctx); err != nil {
+				return fmt.Errorf("site %s: %w", in.Site, err)
+			}
+			return nil
+		})
+	}
+	return lab, g.Wait()
+}
+
+// start goes through the kinds in the order in which one needs the other.
+func (s *site) start(ctx context.Context) error {
+	byKind, err := s.sort()
+	if err != nil {
+		return err
+	}
+	for _, step := range []struct {
+		kind string
+		make func(context.Context, manifest.Object) error
+	}{
+		{"Secret", s.makeSecret},
+		{"ConfigMap", s.makeConfigMap},
+		{"KafkaTopic", s.makeTopic},
+		{"KafkaUser", s.makeUser},
+		{"KafkaMirrorMaker2", s.makeMirror},
+		{"RedisFailover", s.makeRedis},
+		{"Deployment", s.makeDeployment},
+		{"Job", s.keepJob},
+	} {
+		for _, o := range byKind[step.kind] {
+			if err := step.make(ctx, o); err != nil {
+				return err
+			}
+		}
+	}
+	return s.awaitReady(ctx)
+}
+
+func (s *site) sort() (map[string][]manifest.Object, error) {
+	byKind := make(map[string][]manifest.Object)
+	known := []string{"Secret", "ConfigMap", "KafkaTopic", "KafkaUser", "KafkaMirrorMaker2", "RedisFailover", "Deployment", "Job"}
+	for _, o := range slices.Concat(s.in.Given, s.in.Objects) {
+		h, err := manifest.As[manifest.Head](o)
+		if err != nil {
+			return nil, err
+		}
+		switch {
+		case slices.Contains(known, h.Kind):
+			byKind[h.Kind] = append(byKind[h.Kind], o)
+		case meaningless[h.Kind]:
+			s.skipped[h.Kind]++
+		default:
+			return nil, fmt.Errorf("%s: the lab does not know this kind: teach it, or list it as one that means nothing on one machine", h)
+		}
+	}
+	return byKind, nil
+}
+
+func (s *site) makeSecret(_ context.Context, o manifest.Object) error {
+	v, err := manifest.As[secret](o)
+	if err != nil {
+		return err
+	}
+	return s.secrets.add(v.Head, v.StringData, v.Data)
+}
+
+func (s *site) makeConfigMap(_ context.Context, o manifest.Object) error {
+	v, err := manifest.As[configMap](o)
+	if err != nil {
+		return err
+	}
+	return s.configMaps.add(v.Head, v.Data, v.BinaryData)
+}
+
+func (s *site) makeTopic(ctx context.Context, o manifest.Object) error {
+	t, err := broker.DecodeTopic(o)
+	if err != nil {
+		return err
+	}
+	return s.in.Kafka.CreateTopic(ctx, t)
+}
+
+func (s *site) makeUser(ctx context.Context, o manifest.Object) error {
+	u, err := broker.DecodeUser(o)
+	if err != nil {
+		return err
+	}
+	ref := u.Spec.Authentication.Password.ValueFrom.SecretKeyRef
+	if ref == nil {
+		return fmt.Errorf("%s: spec.authentication.password.valueFrom.secretKeyRef: missing; the lab makes no passwords up", u)
+	}
+	password, err := s.secrets.get("Secret", u.Metadata.Namespace, ref.Name, ref.Key)
+	if err != nil {
+		return fmt.Errorf("%s: %w", u, err)
+	}
+	return s.in.Kafka.CreateUser(ctx, u, string(password))
+}
+
+func (s *site) makeRedis(ctx context.Context, o manifest.Object) error {
+	spec, err := redisfailover.Decode(o)
+	if err != nil {
+		return err
+	}
+	if s.redis != nil {
+		return fmt.Errorf("%s: the lab runs one RedisFailover per site", spec)
+	}
+	var password []byte
+	if name := spec.Spec.Auth.SecretPath; name != "" {
+		if password, err = s.secrets.get("Secret", spec.Metadata.Namespace, name, "password"); err != nil {
+			return fmt.Errorf("%s: %w", spec, err)
+		}
+	}
+	f, err := redisfailover.Start(ctx, redisfailover.Config{
+		Spec: spec, Password: string(password), Dir: filepath.Join(s.lab.cfg.Dir, s.in.Site), Prefix: s.in.Site + "-",
+		Next: s.lab.cfg.Block.Next, Group: s.lab.cfg.Group, Log: s.log,
+	})
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.redis = f
+	s.mu.Unlock()
+	s.lab.addresses.AddService("rfs-"+spec.Metadata.Name, spec.Metadata.Namespace, redisfailover.SentinelPort, f.Sentinels()...)
+	return nil
+}
+
+func (s *site) makeMirror(_ context.Context, o manifest.Object) error {
+	spec, err := mirror.Decode(o)
+	if err != nil {
+		return err
+	}
+	source, err := s.clientOpts(spec, spec.Source)
+	if err != nil {
+		return fmt.Errorf("%s: source: %w", spec, err)
+	}
+	target, err := s.clientOpts(spec, spec.Target)
+	if err != nil {
+		return fmt.Errorf("%s: target: %w", spec, err)
+	}
+	m := mirror.New(mirror.Config{Spec: spec, Source: source, Target: target, Log: s.log})
+	m.Start()
+	s.mu.Lock()
+	s.mirrors = append(s.mirrors, m)
+	s.mu.Unlock()
+	return nil
+}
+
+func (s *site) makeDeployment(_ context.Context, o manifest.Object) error {
+	d, err := manifest.As[deployment](o)
+	if err != nil {
+		return err
+	}
+	replicas := 1
+	if d.Spec.Replicas != nil {
+		replicas = *d.Spec.Replicas
+	}
+	for i := range replicas {
+		p, err := s.newPod(d.Head, d.Spec.Template, fmt.Sprintf("%s-%s-%d", s.in.Site, d.Metadata.Name, i))
+		if err != nil {
+			return fmt.Errorf("%s: %w", d, err)
+		}
+		url, ready, err := probe(p)
+		if err != nil {
+			return fmt.Errorf("%s: %w", d, err)
+		}
+		kept, err := s.lab.cfg.Group.Keep(process.Keeping{
+			Name: p.name, After: podRestartAfter, Log: s.log,
+			Prepare: func() (process.Spec, error) { return s.podSpec(p) },
+		})
+		if err != nil {
+			return fmt.Errorf("%s: %w", d, err)
+		}
+		s.mu.Lock()
+		s.pods = append(s.pods, &Pod{kept: kept, Name: p.name, URL: url, ready: ready})
+		s.mu.Unlock()
+	}
+	return nil
+}
+
+func (s *site) newPod(h manifest.Head, t podTemplate, name string) (pod, error) {
+	ip, err := s.lab.cfg.Block.Next()
+	if err != nil {
+		return pod{}, err
+	}
+	p := pod{name: name, namespace: h.Metadata.Namespace, ip: ip, template: t, dir: filepath.Join(s.lab.cfg.Dir, s.in.Site, name)}
+	return p, os.MkdirAll(p.dir, 0o700)
+}
+
+// probe is where the pod's readiness is asked.
+func probe(p pod) (url, ready string, err error) {
+	c, err := p.template.only()
+	if err != nil || c.ReadinessProbe == nil || c.ReadinessProbe.HTTPGet == nil {
+		return "", "", err
+	}
+	get := c.ReadinessProbe.HTTPGet
+	port := 0
+	switch v := get.Port.(type) {
+	case float64:
+		port = int(v)
+	case string:
+		for _, declared := range c.Ports {
+			if declared.Name == v {
+				port = declared.ContainerPort
+			}
+		}
+	}
+	if port == 0 {
+		return "", "", fmt.Errorf("readinessProbe: port %v is not among the container's ports", get.Port)
+	}
+	url = fmt.Sprintf("http://%s:%d", p.ip, port)
+	return url, url + get.Path, nil
+}
+
+func (s *site) keepJob(_ context.Context, o manifest.Object) error {
+	j, err := manifest.As[job](o)
+	if err == nil {
+		s.jobs = append(s.jobs, j)
+	}
+	return err
+}
+
+// Ready is nil if the pod's readiness probe succeeds.
+func (p *Pod) Ready(ctx context.Context) error {
+	if p.ready == "" {
+		return nil
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.ready, http.NoBody)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return fmt.Errorf("%s: %w", p.Name, err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: %s answers %s", p.Name, p.ready, resp.Status)
+	}
+	return nil
+}
+
+// Skipped is how many objects of which kind of a site mean nothing here.
+func (l *Lab) Skipped(site string) map[string]int { return maps.Clone(l.sites[site].skipped) }
+
+// Redis is the site's Redis.
+func (l *Lab) Redis(site string) *redisfailover.Failover { return l.sites[site].redis }
+
+// Mirror is the direction that ends at the site.
+func (l *Lab) Mirror(site string) *mirror.Mirror {
+	if m := l.sites[site].mirrors; len(m) > 0 {
+		return m[0]
+	}
+	return nil
+}
+
+// Pods are the pods of the site's Deployments.
+func (l *Lab) Pods(site string) []*Pod { return l.sites[site].pods }
+
+// Close stops everything but Kafka, which it did not start.
+func (l *Lab) Close() error {
+	errs := make(chan error)
+	n := 0
+	for _, s := range l.sites {
+		s.mu.Lock()
+		for _, m := range s.mirrors {
+			n++
+			go func() { m.Stop(); errs <- nil }()
+		}
+		for _, p := range s.pods {
+			n++
+			go func() { errs <- p.kept.Stop(10 * time.Second) }()
+		}
+		s.mu.Unlock()
+	}
+	var all []error
+	for range n {
+		all = append(all, <-errs)
+	}
+	for _, s := range l.sites {
+		if s.redis != nil {
+			all = append(all, s.redis.Close())
+		}
+	}
+	return errors.Join(all...)
+}
