@@ -37,6 +37,9 @@ type worker struct {
 	turn     int
 	stop     *plan.Stop     // set when Redis does not know a command
 	refused  []plan.Refused // by applied batches, not yet counted in a position
+	// joining says that the session has not read a position yet; haltedAtJoin, that the reason for the halt was found there, so that
+	// a position that can be read ends it. A halt by a record ends when the record is passed.
+	joining, haltedAtJoin bool
 
 	mu       sync.Mutex
 	position wal.Position // last one known to be in Redis
@@ -77,7 +80,7 @@ func (w *worker) run(ctx context.Context) {
 		switch {
 		case halted:
 			pause = haltedPause
-		case errors.Is(err, sink.ErrMoved):
+		case errors.Is(err, sink.ErrMoved), errors.Is(err, errPrimaryGone):
 			pause = minPause
 		default:
 			pause = min(2*pause, maxPause)
@@ -88,6 +91,7 @@ func (w *worker) run(ctx context.Context) {
 
 // session joins log and Redis and applies until something goes wrong.
 func (w *worker) session(ctx context.Context, records *source.Partition) error {
+	w.joining = true
 	conn, err := w.app.sink.Open(ctx, w.part)
 	if err != nil {
 		return err
@@ -98,11 +102,39 @@ func (w *worker) session(ctx context.Context, records *source.Partition) error {
 		return err
 	}
 	w.app.metrics.primaryVersion(conn.RedisVersion())
-	w.logger.Info("joined", "primary", conn.Addr(), "next", from.Next, "epoch", from.Epoch.String())
-	w.settle(from, true)
+	w.rejoined(conn, from)
 	w.refused = nil // they belong to a position that may be lost
 	records.SeekTo(from.Next, from.LeaderEpoch)
-	return w.apply(ctx, conn, records, from)
+
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go func() { // an idle worker must learn of a failover too: what was lost with it has to be applied again
+		select {
+		case <-conn.Gone():
+			cancel(errPrimaryGone)
+		case <-ctx.Done():
+		}
+	}()
+	if err := w.apply(ctx, conn, records, from); err != nil {
+		return err
+	}
+	return context.Cause(ctx)
+}
+
+var errPrimaryGone = errors.New("another Redis is the primary now")
+
+// rejoined takes note of the position that was read.
+func (w *worker) rejoined(conn *sink.Conn, from wal.Checkpoint) {
+	w.mu.Lock()
+	halted := w.halted
+	w.mu.Unlock()
+	if halted == nil {
+		w.logger.Info("joined", "primary", conn.Addr(), "next", from.Next, "epoch", from.Epoch.String())
+	} else if w.haltedAtJoin {
+		w.setHalted(nil)
+	}
+	w.joining = false
+	w.settle(from, true)
 }
 
 // join finds the position to go on from. Redis is read before Kafka, so that the log's end is never older than the position.
@@ -281,6 +313,7 @@ func (w *worker) applied(ctx context.Context, conn *sink.Conn, b *plan.Batch, re
 		}
 	}
 	w.settle(b.To, durable)
+	w.setHalted(nil)
 }
 
 func (w *worker) attest(ctx context.Context, conn *sink.Conn, b *plan.Batch) {
@@ -317,8 +350,7 @@ func (w *worker) judge(d *doubt, err error) bool {
 	halt, ok := errors.AsType[*wal.HaltError](err)
 	if !ok {
 		*d = doubtNothing
-		w.setHalted(nil)
-		if err != nil {
+		if err != nil && !errors.Is(err, errPrimaryGone) {
 			w.report(err)
 		}
 		return false
@@ -328,9 +360,10 @@ func (w *worker) judge(d *doubt, err error) bool {
 	}
 	answer, _ := w.app.sink.Primary()
 	if !answer.Agreed || time.Since(d.since) < w.app.cfg.HaltConfirm {
-		w.logger.Warn("about to halt: making sure first", "reason", halt.Reason, "error", halt.Err, "agreed", answer.Agreed)
+		w.app.once.log(w.logger, slog.LevelWarn, fmt.Sprint(w.part), "about to halt: making sure first", "reason", halt.Reason, "error", halt.Err, "agreed", answer.Agreed)
 		return false
 	}
+	w.haltedAtJoin = w.joining
 	w.setHalted(halt)
 	return true
 }
@@ -393,5 +426,4 @@ func (w *worker) settle(c wal.Checkpoint, durable bool) {
 	w.highest = max(w.highest, c.Barriers[wal.Local].Highest())
 	w.mu.Unlock()
 	w.app.once.forget(fmt.Sprint(w.part))
-	w.setHalted(nil)
 }

@@ -50,7 +50,12 @@ type Conn struct {
 	out    []byte
 	values []string
 	close  func()
+	gone   chan struct{} // closed with the connection
 }
+
+// Gone is closed when the connection was closed: by [Conn.Close], or because another Redis is the primary now. An idle owner learns
+// of a failover through it.
+func (c *Conn) Gone() <-chan struct{} { return c.gone }
 
 // Addr is the primary's address.
 func (c *Conn) Addr() string { return c.addr }
@@ -349,7 +354,7 @@ func Retry(err error) bool {
 func newConn(nc net.Conn, addr string, r Ref, closeFn func()) *Conn {
 	c := &Conn{
 		net: nc, r: bufio.NewReaderSize(nc, 32<<10), sites: r.Sites, log: r.Log, part: r.Partition, addr: addr,
-		fields: wal.PositionFields(r.Sites), ckpt: wal.CheckpointKey(r.Log, r.Partition), close: closeFn,
+		fields: wal.PositionFields(r.Sites), ckpt: wal.CheckpointKey(r.Log, r.Partition), close: closeFn, gone: make(chan struct{}),
 	}
 	c.guard = appendCommand(nil, "WATCH", c.ckpt)
 	c.guard = appendCommand(c.guard, slices.Concat([]string{"HMGET", c.ckpt}, c.fields)...)

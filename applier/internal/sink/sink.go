@@ -57,9 +57,8 @@ func New(o Options) *Sink {
 func (s *Sink) Close() error {
 	s.mu.Lock()
 	for c := range s.conns {
-		_ = c.net.Close() // a batch in flight is dropped: the position tells whether it was applied
+		s.drop(c)
 	}
-	clear(s.conns)
 	s.mu.Unlock()
 	return s.sentinels.Close()
 }
@@ -88,8 +87,7 @@ func (s *Sink) ask(ctx context.Context) (Answer, error) {
 	s.primary, s.asked = a, true
 	for c := range s.conns {
 		if c.addr != a.Primary {
-			_ = c.net.Close()
-			delete(s.conns, c)
+			s.drop(c)
 		}
 	}
 	s.mu.Unlock()
@@ -128,7 +126,11 @@ func (s *Sink) Open(ctx context.Context, partition int32) (*Conn, error) {
 		return nil, fmt.Errorf("connect to the primary: %w", err)
 	}
 	var c *Conn
-	c = newConn(nc, a.Primary, Ref{Sites: s.opts.Sites, Log: s.opts.Log, Partition: partition}, func() { s.forget(c) })
+	c = newConn(nc, a.Primary, Ref{Sites: s.opts.Sites, Log: s.opts.Log, Partition: partition}, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.drop(c)
+	})
 	s.mu.Lock()
 	s.conns[c] = true
 	s.mu.Unlock()
@@ -139,11 +141,14 @@ func (s *Sink) Open(ctx context.Context, partition int32) (*Conn, error) {
 	return c, nil
 }
 
-func (s *Sink) forget(c *Conn) {
-	s.mu.Lock()
-	delete(s.conns, c)
-	s.mu.Unlock()
-	_ = c.net.Close() // there is nothing left to read or write
+// drop closes a connection once. A batch in flight on it is dropped: the position tells whether it was applied. The caller holds
+// the lock.
+func (s *Sink) drop(c *Conn) {
+	if s.conns[c] {
+		delete(s.conns, c)
+		_ = c.net.Close() // what it says is of no interest any more
+		close(c.gone)
+	}
 }
 
 // password reads the file at each connection, so that a rotated password is taken up.

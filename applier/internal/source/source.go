@@ -66,7 +66,8 @@ func New(o Options) (*Source, error) {
 		kgo.ConsumeResetOffset(kgo.NoResetOffset().AtStart()),
 		kgo.FetchMaxPartitionBytes(fetchPartitionBytes),
 		kgo.FetchMaxBytes(fetchBytes),
-		kgo.FetchMaxWait(time.Second),
+		// A partition that is added waits for the fetch under way to end: this bounds what seeking costs after a failover.
+		kgo.FetchMaxWait(250*time.Millisecond),
 		kgo.MaxConcurrentFetches(2),
 		kgo.MetadataMinAge(250 * time.Millisecond),
 	}, o.Kafka...)

@@ -1,0 +1,393 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/comptech-lab/redis-wal/applier/internal/sitetest"
+	"github.com/comptech-lab/redis-wal/internal/redistest"
+	"github.com/comptech-lab/redis-wal/wal"
+)
+
+// The scripts in testdata run the real command, as a process of its own, on a Kafka in memory and real redis-servers.
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"redis-applier": main})
+}
+
+func TestScenarios(t *testing.T) {
+	t.Parallel()
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata",
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"site":     verb((*site).start),
+			"append":   verb((*site).append),
+			"position": verb((*site).position),
+			"want":     verb((*site).want),
+			"redis":    verb((*site).redis),
+			"copy":     verb((*site).copy),
+			"failover": verb((*site).failover),
+			"break":    verb((*site).breakNext),
+			"struck":   verb((*site).struck),
+			"cut":      verb((*site).cut),
+			"dlq":      verb((*site).dlq),
+			"metric":   verb((*site).metric),
+			"http":     verb((*site).http),
+			"truncate": verb((*site).truncate),
+			"recreate": verb((*site).recreate),
+			"logged":   verb((*site).logged),
+		},
+		Setup: func(env *testscript.Env) error {
+			env.Values[key{}] = &site{env: env}
+			return nil
+		},
+	})
+}
+
+type key struct{}
+
+// verb makes a script command of a method. A method's error fails the script, unless it is negated with "!".
+func verb(f func(*site, *testscript.TestScript, []string) error) func(*testscript.TestScript, bool, []string) {
+	return func(ts *testscript.TestScript, neg bool, args []string) {
+		err := f(ts.Value(key{}).(*site), ts, args)
+		if err != nil && !neg {
+			ts.Fatalf("%v", err)
+		}
+		if err == nil && neg {
+			ts.Fatalf("succeeded, and should not have")
+		}
+	}
+}
+
+const patience = 20 * time.Second
+
+// site is what a script acts on.
+type site struct {
+	env       *testscript.Env
+	kafka     *sitetest.Kafka
+	redises   map[string]*redistest.Server
+	proxies   map[string]*sitetest.Proxy
+	primary   string
+	sentinels *sitetest.Sentinels
+	blow      <-chan struct{}
+}
+
+func (s *site) t() testing.TB { return s.env.T().(testing.TB) }
+
+// start [PARTITIONS]: a Kafka with the topics of the log redis-writes, a Redis named first, three Sentinels.
+func (s *site) start(ts *testscript.TestScript, args []string) error {
+	partitions := 1
+	if len(args) == 1 {
+		n, err := strconv.Atoi(args[0])
+		if err != nil {
+			return err
+		}
+		partitions = n
+	}
+	s.kafka = sitetest.NewKafka(s.t(), "redis-writes", int32(partitions))
+	s.redises, s.proxies = map[string]*redistest.Server{}, map[string]*sitetest.Proxy{}
+	s.add("first")
+	s.primary = "first"
+	s.sentinels = sitetest.NewSentinels(s.t(), 3, s.proxies["first"].Addr)
+	keyFile := filepath.Join(s.env.WorkDir, "signing-key")
+	if err := os.WriteFile(keyFile, []byte(sitetest.Key+"\n"), 0o600); err != nil {
+		return err
+	}
+	for k, v := range map[string]string{
+		"APPLIER_SITE": "dc", "APPLIER_PEER": "dr", "APPLIER_PARTITIONS": strconv.Itoa(partitions), "APPLIER_SIGNING_KEY_FILE": keyFile,
+		"APPLIER_KAFKA_BROKERS": strings.Join(s.kafka.Cluster.ListenAddrs(), ","), "APPLIER_SENTINELS": s.sentinels.Addrs[0],
+		"APPLIER_LISTEN": freeAddr(ts), "APPLIER_HALT_CONFIRM": "1s", "APPLIER_BARRIER_INTERVAL": "1h", "APPLIER_MIRROR_EXACTLY_ONCE": "false",
+	} {
+		ts.Setenv(k, v)
+	}
+	return nil
+}
+
+func (s *site) add(name string) {
+	s.redises[name] = redistest.Start(s.t())
+	s.proxies[name] = sitetest.NewProxy(s.t(), s.redises[name].Addr)
+}
+
+func freeAddr(ts *testscript.TestScript) string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// append [-h NAME=VALUE] [-without NAME] [-key KEY] [-partition P] [-value V] COMMAND ARG...: one record, as a client here writes it.
+func (s *site) append(_ *testscript.TestScript, args []string) error {
+	var set []kgo.RecordHeader
+	var without []string
+	flags := map[string]string{}
+	for len(args) > 1 && strings.HasPrefix(args[0], "-") {
+		switch name, v := args[0], args[1]; name {
+		case "-h":
+			k, v, _ := strings.Cut(v, "=")
+			set = append(set, kgo.RecordHeader{Key: k, Value: []byte(v)})
+		case "-without":
+			without = append(without, v)
+		default:
+			flags[name] = v
+		}
+		args = args[2:]
+	}
+	r := s.kafka.Op(args...)
+	r.Headers = append(slices.DeleteFunc(r.Headers, func(h kgo.RecordHeader) bool { return slices.Contains(without, h.Key) }), set...)
+	if v, ok := flags["-key"]; ok {
+		r.Key = []byte(v)
+	}
+	if v, ok := flags["-value"]; ok {
+		r.Value = []byte(v)
+	}
+	if v, ok := flags["-partition"]; ok {
+		p, err := strconv.Atoi(v)
+		if err != nil {
+			return err
+		}
+		r.Partition = int32(p)
+	}
+	s.kafka.Append(s.t(), r)
+	return nil
+}
+
+func (s *site) client() *redis.Client { return s.redises[s.primary].Client }
+
+// position PARTITION NEXT: waits until the primary's checkpoint stands there.
+func (s *site) position(_ *testscript.TestScript, args []string) error {
+	p, err := strconv.Atoi(args[0])
+	if err != nil {
+		return err
+	}
+	return eventually(func(ctx context.Context) error {
+		got, err := s.client().HGet(ctx, wal.CheckpointKey("redis-writes", int32(p)), "next").Result()
+		if err != nil || got != args[1] {
+			return fmt.Errorf("partition %d: got position %q (%v), want %s", p, got, err, args[1])
+		}
+		return nil
+	})
+}
+
+func eventually(f func(ctx context.Context) error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	for {
+		err := f(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+// want COMMAND RESULT: asks the primary, at once.
+func (s *site) want(_ *testscript.TestScript, args []string) error {
+	got, err := s.do(s.primary, args[0])
+	if err != nil {
+		return err
+	}
+	if got != args[1] {
+		return fmt.Errorf("%s: got %q, want %q", args[0], got, args[1])
+	}
+	return nil
+}
+
+// redis NAME COMMAND: has a Redis execute something behind the applier's back.
+func (s *site) redis(_ *testscript.TestScript, args []string) error {
+	_, err := s.do(args[0], args[1])
+	return err
+}
+
+func (s *site) do(name, command string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	var words []any
+	for _, w := range strings.Fields(command) {
+		words = append(words, w)
+	}
+	v, err := s.redises[name].Client.Do(ctx, words...).Result()
+	if errors.Is(err, redis.Nil) {
+		return "(nil)", nil
+	}
+	return fmt.Sprint(v), err
+}
+
+// copy NAME: a new Redis with what the primary holds now, as a replica that stops to hear from it. With -empty it holds nothing.
+func (s *site) copy(_ *testscript.TestScript, args []string) error {
+	name := args[0]
+	s.add(name)
+	if len(args) > 1 && args[1] == "-empty" {
+		return nil
+	}
+	host, port, err := net.SplitHostPort(s.redises[s.primary].Addr)
+	if err != nil {
+		return err
+	}
+	c := s.redises[name].Client
+	if err := c.SlaveOf(context.Background(), host, port).Err(); err != nil {
+		return err
+	}
+	err = eventually(func(ctx context.Context) error {
+		info, err := c.Info(ctx, "replication").Result()
+		if err == nil && !strings.Contains(info, "master_link_status:up") {
+			err = errors.New("the copy has not caught up")
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return c.SlaveOf(context.Background(), "no", "one").Err()
+}
+
+// failover NAME: the Sentinels name another Redis from now on.
+func (s *site) failover(_ *testscript.TestScript, args []string) error {
+	s.primary = args[0]
+	s.sentinels.Name(s.proxies[args[0]].Addr)
+	return nil
+}
+
+// break FAULT: arms a fault for the next transaction on the primary: before-exec, lost-reply, after-reply.
+func (s *site) breakNext(_ *testscript.TestScript, args []string) error {
+	faults := map[string]sitetest.Fault{"before-exec": sitetest.BeforeExec, "lost-reply": sitetest.LostReply, "after-reply": sitetest.AfterReply}
+	f, ok := faults[args[0]]
+	if !ok {
+		return fmt.Errorf("unknown fault %q", args[0])
+	}
+	s.blow = s.proxies[s.primary].Break(f)
+	return nil
+}
+
+// struck: waits until the fault has struck.
+func (s *site) struck(_ *testscript.TestScript, _ []string) error {
+	select {
+	case <-s.blow:
+		return nil
+	case <-time.After(patience):
+		return errors.New("the fault did not strike")
+	}
+}
+
+// cut: breaks the connections to the primary.
+func (s *site) cut(*testscript.TestScript, []string) error {
+	s.proxies[s.primary].Cut()
+	return nil
+}
+
+// dlq PARTITION N CLASS REASON: waits for the n-th record of the DLQ and looks at its headers.
+func (s *site) dlq(_ *testscript.TestScript, args []string) error {
+	p, err1 := strconv.Atoi(args[0])
+	n, err2 := strconv.Atoi(args[1])
+	if err := errors.Join(err1, err2); err != nil {
+		return err
+	}
+	r := s.kafka.Read(s.t(), wal.DLQTopic("redis-writes"), int32(p), n)[n-1]
+	h := map[string]string{}
+	for _, x := range r.Headers {
+		h[x.Key] = string(x.Value)
+	}
+	if h[wal.HeaderCopyClass] != args[2] || !strings.HasPrefix(h[wal.HeaderCopyReason], args[3]) {
+		return fmt.Errorf("got class %q, reason %q", h[wal.HeaderCopyClass], h[wal.HeaderCopyReason])
+	}
+	return nil
+}
+
+// metric TEXT: waits until /metrics shows a line that begins so.
+func (s *site) metric(ts *testscript.TestScript, args []string) error {
+	return eventually(func(ctx context.Context) error {
+		body, _, err := get(ctx, ts, "/metrics")
+		for line := range strings.Lines(body) {
+			if strings.HasPrefix(line, args[0]) {
+				return nil
+			}
+		}
+		return fmt.Errorf("no line %q in /metrics: %w", args[0], err)
+	})
+}
+
+// http PATH STATUS: waits until the path answers with the status.
+func (s *site) http(ts *testscript.TestScript, args []string) error {
+	return eventually(func(ctx context.Context) error {
+		body, status, err := get(ctx, ts, args[0])
+		if err != nil || strconv.Itoa(status) != args[1] {
+			return fmt.Errorf("%s: got %d %s (%v), want %s", args[0], status, body, err, args[1])
+		}
+		return nil
+	})
+}
+
+func get(ctx context.Context, ts *testscript.TestScript, path string) (string, int, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+ts.Getenv("APPLIER_LISTEN")+path, nil)
+	if err != nil {
+		return "", 0, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return "", 0, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	return string(body), resp.StatusCode, err
+}
+
+// truncate PARTITION OFFSET: retention deletes the records below the offset.
+func (s *site) truncate(_ *testscript.TestScript, args []string) error {
+	p, err1 := strconv.Atoi(args[0])
+	at, err2 := strconv.ParseInt(args[1], 10, 64)
+	if err := errors.Join(err1, err2); err != nil {
+		return err
+	}
+	var o kadm.Offsets
+	o.AddOffset("redis-writes", int32(p), at, -1)
+	resp, err := s.kafka.Admin.DeleteRecords(context.Background(), o)
+	if err != nil {
+		return err
+	}
+	return resp.Error()
+}
+
+// recreate PARTITIONS: somebody deletes the topic and creates it again.
+func (s *site) recreate(_ *testscript.TestScript, args []string) error {
+	n, err := strconv.Atoi(args[0])
+	if err != nil {
+		return err
+	}
+	ctx := context.Background()
+	if _, err := s.kafka.Admin.DeleteTopic(ctx, "redis-writes"); err != nil {
+		return err
+	}
+	s.kafka.Client.PurgeTopicsFromClient("redis-writes") // it remembers the topic's id
+	_, err = s.kafka.Admin.CreateTopic(ctx, int32(n), 1, nil, "redis-writes")
+	return err
+}
+
+// logged FILE TEXT: waits until a background applier has written a line with the text to the file.
+func (s *site) logged(ts *testscript.TestScript, args []string) error {
+	return eventually(func(context.Context) error {
+		b, err := os.ReadFile(ts.MkAbs(args[0]))
+		if err == nil && !strings.Contains(string(b), args[1]) {
+			err = fmt.Errorf("%s does not mention %q", args[0], args[1])
+		}
+		return err
+	})
+}
