@@ -14,6 +14,9 @@ import (
 
 	"github.com/comptech-lab/redis-wal/applier/config"
 	"github.com/comptech-lab/redis-wal/applier/internal/app"
+	"github.com/comptech-lab/redis-wal/applier/kafka"
+	"github.com/comptech-lab/redis-wal/converge"
+	"github.com/comptech-lab/redis-wal/wal"
 )
 
 // version is set when the binary is built.
@@ -25,6 +28,8 @@ const (
 	exitRetry   = 1 // start me again
 	exitUsage   = 2 // the command line or the environment is wrong: starting again does not help
 	exitHalted  = 4 // every owned partition was halted when it was told to stop
+
+	exitUnknown = 2 // check could not tell
 )
 
 const usage = `usage: redis-applier COMMAND
@@ -101,5 +106,37 @@ func configProblem(stderr io.Writer, err error) int {
 }
 
 func runCheck(ctx context.Context, lookup config.Lookup, json bool, stdout, stderr io.Writer) int {
-	return 2
+	report, err := check(ctx, lookup)
+	if err != nil {
+		configProblem(stderr, err)
+		return exitUnknown
+	}
+	write := report.WriteText
+	if json {
+		write = report.WriteJSON
+	}
+	if err := write(stdout); err != nil {
+		fmt.Fprintf(stderr, "redis-applier: the report could not be written: %v\n", err)
+		return exitUnknown // a verdict that nobody can read is none
+	}
+	return report.ExitCode()
+}
+
+func check(ctx context.Context, lookup config.Lookup) (converge.Report, error) {
+	cfg, err := config.ReadCheck(lookup)
+	if err != nil {
+		return converge.Report{}, err
+	}
+	key, err := app.ReadSigningKey(cfg.SigningKeyFile)
+	if err != nil {
+		return converge.Report{}, err
+	}
+	opts, err := kafka.Options(cfg.Kafka)
+	if err != nil {
+		return converge.Report{}, err
+	}
+	return converge.Check(ctx, converge.Config{
+		Sites: wal.Sites{Self: cfg.Site, Peer: cfg.Peer}, Log: cfg.Log, Partitions: cfg.Partitions, SigningKey: key,
+		Kafka: opts, Policy: converge.Policy(cfg.PeerPolicy), Timeout: cfg.Timeout,
+	})
 }

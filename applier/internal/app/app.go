@@ -2,6 +2,7 @@
 package app
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"strings"
 	"sync"
 	"time"
 
@@ -84,9 +84,13 @@ func New(cfg config.Run, o Options) (_ *App, err error) {
 			err = errors.Join(err, a.close())
 		}
 	}()
-	signer, err := ReadSigner(cfg.Identity)
+	key, err := ReadSigningKey(cfg.SigningKeyFile)
 	if err != nil {
 		return nil, err
+	}
+	signer, err := wal.NewSigner(cfg.Log, key)
+	if err != nil {
+		return nil, fmt.Errorf("APPLIER_SIGNING_KEY_FILE=%s: %w", cfg.SigningKeyFile, err)
 	}
 	a.rules = plan.Rules{
 		Sites: wal.Sites{Self: cfg.Site, Peer: cfg.Peer}, Log: cfg.Log, Partitions: cfg.Partitions, Signer: signer,
@@ -119,17 +123,13 @@ func New(cfg config.Run, o Options) (_ *App, err error) {
 	return a, nil
 }
 
-// ReadSigner reads the signing key.
-func ReadSigner(id config.Identity) (*wal.Signer, error) {
-	key, err := os.ReadFile(id.SigningKeyFile)
+// ReadSigningKey reads the file that APPLIER_SIGNING_KEY_FILE names.
+func ReadSigningKey(file string) ([]byte, error) {
+	key, err := os.ReadFile(file)
 	if err != nil {
 		return nil, fmt.Errorf("APPLIER_SIGNING_KEY_FILE: %w", err)
 	}
-	s, err := wal.NewSigner(id.Log, []byte(strings.TrimSpace(string(key))))
-	if err != nil {
-		return nil, fmt.Errorf("APPLIER_SIGNING_KEY_FILE=%s: %w", id.SigningKeyFile, err)
-	}
-	return s, nil
+	return bytes.TrimSpace(key), nil
 }
 
 // partitioner sends barriers and copies to the partition that they name, and attestations to where their key belongs.

@@ -115,7 +115,7 @@ func (a *App) replicas(info map[string]string) {
 // follow compares the attestations of both sites as they arrive.
 func (a *App) follow(ctx context.Context) {
 	since := time.Now().Add(-2*a.cfg.BarrierInterval - time.Minute) // enough to find the latest barriers of both sites
-	if err := attest.Follow(ctx, a.kafka, a.cfg.Log, since, a.logger, a.compare); err != nil {
+	if err := attest.Follow(ctx, a.kafka, a.cfg.Log, since, a.logger, a.compare()); err != nil {
 		a.logger.Error("attestations are not compared", "error", err)
 	}
 }
