@@ -17,7 +17,6 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/rogpeppe/go-internal/testscript"
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/comptech-lab/redis-wal/applier/internal/sitetest"
@@ -357,13 +356,8 @@ func (s *site) truncate(_ *testscript.TestScript, args []string) error {
 	if err := errors.Join(err1, err2); err != nil {
 		return err
 	}
-	var o kadm.Offsets
-	o.AddOffset("redis-writes", int32(p), at, -1)
-	resp, err := s.kafka.Admin.DeleteRecords(context.Background(), o)
-	if err != nil {
-		return err
-	}
-	return resp.Error()
+	s.kafka.Truncate(s.t(), int32(p), at)
+	return nil
 }
 
 // recreate PARTITIONS: somebody deletes the topic and creates it again.

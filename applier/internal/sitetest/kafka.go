@@ -72,6 +72,20 @@ func (k *Kafka) Append(t testing.TB, records ...*kgo.Record) {
 	}
 }
 
+// Truncate deletes the records of a partition below an offset, as retention does.
+func (k *Kafka) Truncate(t testing.TB, partition int32, offset int64) {
+	t.Helper()
+	var o kadm.Offsets
+	o.AddOffset(k.Log, partition, offset, -1)
+	resp, err := k.Admin.DeleteRecords(context.Background(), o)
+	if err == nil {
+		err = resp.Error()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Read returns the first n records of a topic's partition; it waits for them.
 func (k *Kafka) Read(t testing.TB, topic string, partition int32, n int) []*kgo.Record {
 	t.Helper()

@@ -1,0 +1,108 @@
+package source
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/comptech-lab/redis-wal/applier/internal/sitetest"
+	"github.com/comptech-lab/redis-wal/wal"
+)
+
+// A failover rolls the position back from 7 to 2 while the records from 7 on are already polled. If they were taken, those from 2 to 6
+// would be lost: the position would pass them.
+func TestRecordsOfAnOlderSeekAreDropped(t *testing.T) {
+	t.Parallel()
+	s := &Source{log: "redis-writes", parts: map[int32]*Partition{}, wake: func() {}}
+	p := s.Open(0)
+	p.SeekTo(7, -1)
+	p.active = p.wanted // the poll loop has put the seek into effect
+	p.put([]wal.Record{{Offset: 7}}, nil)
+	if got, _ := p.TryNext(); len(got) != 1 {
+		t.Fatalf("got %d records, want the one that was sought", len(got))
+	}
+	p.SeekTo(2, -1)
+	p.put([]wal.Record{{Offset: 8}}, nil) // polled before the poll loop saw the seek
+	if got, _ := p.TryNext(); got != nil {
+		t.Errorf("got the record at %d, want none: it was asked for before the seek", got[0].Offset)
+	}
+	p.active = p.wanted
+	p.put([]wal.Record{{Offset: 2}}, nil)
+	if got, _ := p.TryNext(); len(got) != 1 || got[0].Offset != 2 {
+		t.Errorf("got %v, want the record at 2", got)
+	}
+}
+
+// Seeking back and forth while records arrive must always go on exactly at the offset that was sought last.
+func TestSeekGoesOnExactly(t *testing.T) {
+	t.Parallel()
+	k := sitetest.NewKafka(t, "redis-writes", 1)
+	var records []*kgo.Record
+	for range 200 {
+		records = append(records, k.Op("SET", "a", "1"))
+	}
+	k.Append(t, records...)
+	assigned := make(chan []int32, 10)
+	s, err := New(Options{
+		Kafka: []kgo.Opt{kgo.SeedBrokers(k.Cluster.ListenAddrs()...)}, Log: "redis-writes", Group: "g",
+		OnAssigned: func(p []int32) { assigned <- p }, OnRevoked: func([]int32) {},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ended := make(chan struct{})
+	go func() { defer close(ended); s.Run(ctx) }()
+	t.Cleanup(func() { cancel(); s.Close(); <-ended })
+	p := s.Open(0)
+	for _, offset := range []int64{0, 150, 3, 199, 42, 42, 0} {
+		p.SeekTo(offset, -1)
+		want := offset
+		for want < 200 {
+			got, err := p.Next(ctx)
+			if err != nil || got == nil {
+				t.Fatalf("after a seek to %d: %v %v", offset, got, err)
+			}
+			for _, r := range got {
+				if r.Offset != want {
+					t.Fatalf("after a seek to %d: got offset %d, want %d", offset, r.Offset, want)
+				}
+				want++
+			}
+			if offset == 150 {
+				break // and leave the rest polled
+			}
+		}
+	}
+	select {
+	case <-assigned:
+	case <-ctx.Done():
+		t.Error("the group gave no assignment")
+	}
+}
+
+// A seek below the log's start must be an error, not a start at what is left.
+func TestSeekBelowTheStartIsAnError(t *testing.T) {
+	t.Parallel()
+	k := sitetest.NewKafka(t, "redis-writes", 1)
+	k.Append(t, k.Op("SET", "a", "1"), k.Op("SET", "a", "2"), k.Op("SET", "a", "3"))
+	k.Truncate(t, 0, 2)
+	s, err := New(Options{
+		Kafka: []kgo.Opt{kgo.SeedBrokers(k.Cluster.ListenAddrs()...)}, Log: "redis-writes", Group: "g",
+		OnAssigned: func([]int32) {}, OnRevoked: func([]int32) {},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ended := make(chan struct{})
+	go func() { defer close(ended); s.Run(ctx) }()
+	t.Cleanup(func() { cancel(); s.Close(); <-ended })
+	p := s.Open(0)
+	p.SeekTo(0, -1)
+	if got, err := p.Next(ctx); err == nil {
+		t.Errorf("got %d records and no error, want an error", len(got))
+	}
+}
