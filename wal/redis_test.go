@@ -82,6 +82,10 @@ func (s *server) doOp(op Op) []any {
 
 func (s *server) doWire(wire []byte, commands int) []any {
 	s.t.Helper()
+	// Redis would wait for ever for the rest of what is not complete.
+	if op, err := DecodeOp(wire, ContentTypeRESP); err != nil || len(op.Commands) != commands {
+		s.t.Fatalf("%q is not %d commands: %v", wire, commands, err)
+	}
 	if _, err := s.conn.Write(wire); err != nil {
 		s.t.Fatal(err)
 	}
