@@ -1,0 +1,73 @@
+# The verbs of this project. `make help` lists them.
+SHELL := /bin/bash
+
+VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS  := -s -w -X main.version=$(VERSION)
+# What must not wait for the Kubernetes SDK, and is worth the race detector.
+LIGHT    := ./wal/... ./applier/... ./converge/... ./internal/... ./lab/internal/...
+# What is built on the generated SDK: instrumenting that takes minutes and finds nothing of ours.
+HEAVY    := ./components/... ./stacks/... ./render/... ./infra/... ./lab
+RACE     := $(shell command -v gcc >/dev/null && echo -race)
+TOOL     := go tool -modfile=tools/go.mod
+
+.PHONY: help
+help: ## list the verbs
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+
+.PHONY: deps
+deps: ## install what is missing on this machine (Debian: redis-server)
+	@command -v redis-server >/dev/null && command -v redis-cli >/dev/null || { \
+		echo 'installing redis-server'; \
+		if [ "$$(id -u)" = 0 ]; then apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -yq redis-server redis-tools; \
+		else sudo apt-get update -q && sudo DEBIAN_FRONTEND=noninteractive apt-get install -yq redis-server redis-tools; fi; } >&2
+
+.PHONY: demo
+demo: deps ## both sites on this machine, 200,000 operations, two crashes, and the proof that the sites are equal
+	@go run ./lab demo
+
+.PHONY: lab
+lab: deps ## both sites on this machine, left running; prints the addresses
+	@go run ./lab up
+
+.PHONY: lab-down
+lab-down: ## end the lab and leave nothing
+	@go run ./lab down
+
+.PHONY: test
+test: deps ## everything that must be true of a commit
+	go vet ./...
+	go test $(RACE) -shuffle=on $(LIGHT)
+	go test -shuffle=on -count=1 $(HEAVY)
+
+.PHONY: check
+check: ## what a reviewer would say first: format, linters and walls, tidy modules
+	$(TOOL) gofumpt -l . | { ! grep .; }
+	$(TOOL) golangci-lint run ./...
+	go mod tidy -diff
+
+.PHONY: bench
+bench: deps ## speed, each figure beside a peer in the same run
+	go test -run '^$$' -bench . -benchmem ./wal/... ./applier/...
+
+.PHONY: fuzz
+fuzz: ## a minute for each fuzz test
+	@for f in $$(grep -rhoE 'func (Fuzz[A-Za-z]+)' wal/*_test.go | sed 's/func //'); do go test -run '^$$' -fuzz "^$$f$$" -fuzztime 60s ./wal || exit 1; done
+
+.PHONY: golden
+golden: ## write the golden resource graphs and the rendered manifests anew; review the diff
+	go test ./stacks/... ./components/... -update
+	$(MAKE) render
+
+.PHONY: render
+render: ## write clusters/<site>: the program as plain manifests for Argo CD
+	go run ./render/cmd/render
+
+.PHONY: build
+build: ## bin/redis-applier, static
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/redis-applier ./applier
+	@ls -l bin/redis-applier | awk '{printf "bin/redis-applier: %.1f MB\n", $$5/1e6}'
+
+.PHONY: image
+image: ## the container image (needs docker or podman)
+	@engine=$$(command -v docker || command -v podman) || { echo 'make image needs docker or podman; make build makes the binary alone' >&2; exit 1; }; \
+	"$$engine" build --build-arg VERSION=$(VERSION) -t redis-applier:$(VERSION) .

@@ -1,0 +1,53 @@
+// Package walls tests which packages may reach which, transitively: the linter sees direct imports only. The walls and their reasons are in
+// docs/architecture.md.
+package walls
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/comptech-lab/redis-wal/"
+
+func TestWalls(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		pkg  string
+		deny []string
+		why  string
+	}{
+		{"wal", []string{"github.com/pulumi/", "github.com/twmb/", "github.com/redis/", "net"}, "the log's rules are pure: two sites must judge alike"},
+		{"applier/internal/plan", []string{"github.com/pulumi/", "github.com/twmb/", "github.com/redis/", "net"}, "plan decides and does nothing else"},
+		{"applier/internal/source", []string{"github.com/pulumi/", "github.com/redis/", module + "applier/internal/sink"}, "source is Kafka only"},
+		{"applier/internal/sink", []string{"github.com/pulumi/", "github.com/twmb/", module + "applier/internal/source"}, "sink is Redis only"},
+		{"applier", []string{"github.com/pulumi/", "k8s.io/"}, "the image holds the data path only"},
+		{"applier/config", []string{"github.com/pulumi/", "github.com/twmb/", "github.com/redis/"}, "components read it"},
+		{"converge", []string{"github.com/pulumi/", "github.com/redis/", module + "applier/"}, "the check needs no Redis and no applier"},
+		{"components/site", []string{"github.com/twmb/", "github.com/redis/", module + "stacks", module + "applier/internal"}, "components declare; nothing connects"},
+		{"stacks", []string{"github.com/twmb/", "github.com/redis/"}, "the program declares; nothing connects"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.pkg, func(t *testing.T) {
+			t.Parallel()
+			for _, dep := range deps(t, tt.pkg) {
+				if i := slices.IndexFunc(tt.deny, func(d string) bool {
+					return dep == d || strings.HasSuffix(d, "/") && strings.HasPrefix(dep, d) || strings.HasPrefix(dep, d+"/")
+				}); i >= 0 {
+					t.Errorf("%s reaches %s: %s", tt.pkg, dep, tt.why)
+				}
+			}
+		})
+	}
+}
+
+func deps(t *testing.T, pkg string) []string {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-deps", module+pkg).Output()
+	if err != nil {
+		t.Fatalf("go list -deps %s: %v", pkg, err)
+	}
+	list := strings.Fields(string(out))
+	return slices.DeleteFunc(list, func(p string) bool { return p == module+pkg })
+}
