@@ -1,0 +1,94 @@
+package redis
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// MaxMemoryPercent is how much of a pod's memory limit maxmemory may take. The rest is for the buffers of replication and
+// clients, fragmentation, and the pages that a fork copies while the append-only file is rewritten.
+const MaxMemoryPercent = 60
+
+// CheckMaxMemory says whether maxmemory, in Redis units, fits a memory limit, in Kubernetes units.
+func CheckMaxMemory(maxmemory, limit string) error {
+	most, err := ParseQuantity(limit)
+	if err != nil {
+		return nil // said where the limit stands
+	}
+	got, err := ParseMemory(maxmemory)
+	if err != nil {
+		return err
+	}
+	if allowed := most / 100 * MaxMemoryPercent; got > allowed {
+		return fmt.Errorf("%s is %d %% of the memory limit %s; at most %d %% leaves room for replication and for a fork: set at most %dmb, or raise the limit",
+			maxmemory, got*100/most, limit, MaxMemoryPercent, allowed>>20)
+	}
+	return nil
+}
+
+// DefaultMaxMemory is the largest maxmemory for a memory limit, in whole mebibytes.
+func DefaultMaxMemory(limit string) (string, error) {
+	most, err := ParseQuantity(limit)
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%dmb", most/100*MaxMemoryPercent>>20), nil
+}
+
+// CheckReplicas says whether n Redis pods make a Redis that survives the loss of one.
+func CheckReplicas(n int) error {
+	if n < 2 {
+		return fmt.Errorf("%d Redis cannot fail over; want at least 2, better 3", n)
+	}
+	return nil
+}
+
+// CheckSentinels says whether so many Sentinels can elect a new primary. The operator tells them quorum replicas/2+1 and
+// nothing else, so another quorum cannot be had.
+func CheckSentinels(replicas, quorum int) error {
+	switch majority := replicas/2 + 1; {
+	case replicas < 3 || replicas%2 == 0:
+		return fmt.Errorf("replicas: %d Sentinels cannot lose one and keep a majority that outvotes the rest; want 3 or another odd number above it", replicas)
+	case quorum > replicas:
+		return fmt.Errorf("quorum: %d is above the number of Sentinels (%d), so no failover would ever happen; leave it out: the operator sets %d", quorum, replicas, majority)
+	case quorum != majority:
+		return fmt.Errorf("quorum: %d cannot be had, the operator always sets %d for %d Sentinels; leave it out", quorum, majority, replicas)
+	}
+	return nil
+}
+
+// ParseMemory reads an amount of memory as redis.conf writes it: 6gb is 6 GiB, 6g is 6 * 10^9.
+func ParseMemory(s string) (int64, error) {
+	return parseAmount(strings.ToLower(s), s, "Redis units such as 6gb or 512mb", []unit{
+		{"kb", 1 << 10}, {"mb", 1 << 20}, {"gb", 1 << 30}, {"k", 1e3}, {"m", 1e6}, {"g", 1e9}, {"b", 1}, {"", 1},
+	})
+}
+
+// ParseQuantity reads an amount of memory or storage as Kubernetes writes it: 8Gi is 8 GiB, 8G is 8 * 10^9.
+func ParseQuantity(s string) (int64, error) {
+	return parseAmount(s, s, "a Kubernetes quantity such as 8Gi or 512Mi", []unit{
+		{"Ki", 1 << 10}, {"Mi", 1 << 20}, {"Gi", 1 << 30}, {"Ti", 1 << 40}, {"Pi", 1 << 50},
+		{"k", 1e3}, {"M", 1e6}, {"G", 1e9}, {"T", 1e12}, {"P", 1e15}, {"", 1},
+	})
+}
+
+type unit struct {
+	suffix string
+	factor float64
+}
+
+func parseAmount(s, shown, want string, units []unit) (int64, error) {
+	for _, u := range units {
+		digits, ok := strings.CutSuffix(s, u.suffix)
+		if !ok {
+			continue
+		}
+		n, err := strconv.ParseFloat(digits, 64)
+		if err != nil || n <= 0 || digits != strings.Trim(digits, "+eExX_pPnNiI") {
+			break
+		}
+		return int64(n * u.factor), nil
+	}
+	return 0, fmt.Errorf("%q is not an amount of memory; want %s", shown, want)
+}

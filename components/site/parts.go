@@ -1,0 +1,225 @@
+package site
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"github.com/comptech-lab/redis-wal/applier/config"
+	"github.com/comptech-lab/redis-wal/components/applier"
+	"github.com/comptech-lab/redis-wal/components/convergence"
+	"github.com/comptech-lab/redis-wal/components/kafkauser"
+	"github.com/comptech-lab/redis-wal/components/mirror"
+	"github.com/comptech-lab/redis-wal/components/redis"
+	"github.com/comptech-lab/redis-wal/components/storage"
+	"github.com/comptech-lab/redis-wal/components/topic"
+	"github.com/comptech-lab/redis-wal/components/workload"
+)
+
+// This file says what each part of a site is told.
+
+func (a Args) storage() storage.Args {
+	return storage.Args{
+		Redis: a.Redis.Name, Namespace: a.Namespace.Name, Replicas: a.Redis.Replicas, Size: a.Redis.Storage.Size,
+		Class: a.Storage.Class, Backup: a.Storage.Backup, LonghornNamespace: a.Storage.LonghornNamespace,
+	}
+}
+
+func (a Args) redis() redis.Args {
+	secrets := a.secrets()
+	return redis.Args{
+		Name: a.Redis.Name, Namespace: a.Namespace.Name, Image: a.Redis.Image, ExporterImage: a.Redis.ExporterImage,
+		Replicas: a.Redis.Replicas, Port: a.Redis.Port, MaxMemory: a.Redis.MaxMemory, Resources: a.Redis.Resources,
+		// Class, size and labels are the claims' own: the operator resizes them by these.
+		Storage: redis.Storage{
+			Claim: storage.ClaimName, Class: a.Storage.Class.Name, Size: a.Redis.Storage.Size, Labels: a.storage().VolumeLabels(),
+		},
+		AntiAffinity: a.Redis.AntiAffinity, Tolerations: a.Redis.Tolerations, NodeSelector: a.Redis.NodeSelector,
+		PriorityClass: a.Redis.PriorityClass, OperatorGroup: a.Redis.OperatorGroup,
+		Sentinel: redis.Sentinel{
+			Replicas: a.Sentinel.Replicas, DownAfter: a.Sentinel.DownAfter, FailoverTimeout: a.Sentinel.FailoverTimeout,
+		},
+		Images: a.Images, Network: a.Network,
+		Writers:  workload.Pods{PodLabels: applier.PodLabels(NamesOf(a).Applier)},
+		Password: secrets.Redis, ReaderPassword: secrets.Reader, ReaderSHA256: a.ReaderSHA256,
+	}
+}
+
+// part is one of several parts of a kind, with the end of its resource name.
+type part[T any] struct {
+	suffix string
+	Args   T
+}
+
+const (
+	maxBatchBytes = mirror.MaxRequestBytes // of the mirrored topics
+	maxCopyBytes  = 11 << 20               // of the copies, which carry more headers than their records
+	// futureMillis is how far in the future a record's timestamp may be. Both sites must refuse alike what is beyond it, so it
+	// is set rather than left to the brokers.
+	futureMillis = int(time.Hour / time.Millisecond)
+	// copyRetention is the least time that copies are kept. They have the timestamps of their records, and retention
+	// counts from those.
+	copyRetention = 30 * 24 * time.Hour
+)
+
+func (a Args) topics() []part[topic.Args] {
+	names := NamesOf(a)
+	of := func(suffix, name string, partitions int, retention time.Duration, maxBytes int) part[topic.Args] {
+		return part[topic.Args]{suffix, topic.Args{
+			Name: name, Namespace: a.Kafka.Namespace, Cluster: a.Kafka.Cluster, Partitions: partitions, Replicas: a.Kafka.Replicas,
+			Config: map[string]string{
+				"cleanup.policy":                 "delete",
+				"retention.ms":                   strconv.FormatInt(retention.Milliseconds(), 10),
+				"min.insync.replicas":            strconv.Itoa(a.Kafka.MinISR),
+				"unclean.leader.election.enable": "false",
+				"max.message.bytes":              strconv.Itoa(maxBytes),
+				"message.timestamp.type":         "CreateTime", // relative expiry counts from it, at both sites alike
+				"message.timestamp.after.max.ms": strconv.Itoa(futureMillis),
+			},
+		}}
+	}
+	kept := max(copyRetention, 2*a.Log.Retention)
+	return []part[topic.Args]{
+		of("log", names.Log, a.Log.Partitions, a.Log.Retention, maxBatchBytes),
+		of("attest", names.Attest, 1, a.Log.Retention, maxBatchBytes),
+		of("dlq", names.DLQ, a.Log.Partitions, kept, maxCopyBytes),
+		of("fenced", names.Fenced, a.Log.Partitions, kept, maxCopyBytes),
+	}
+}
+
+func (a Args) users() []part[kafkauser.Args] {
+	names, secrets := NamesOf(a), a.secrets()
+	of := func(suffix, user string, password pulumi.StringInput, rights ...kafkauser.Right) part[kafkauser.Args] {
+		return part[kafkauser.Args]{suffix, kafkauser.Args{
+			Name: user, Namespace: a.Kafka.Namespace, Cluster: a.Kafka.Cluster, Password: password, Rights: rights,
+		}}
+	}
+	copied := func(p part[kafkauser.Args], secret string) part[kafkauser.Args] {
+		p.Args.Copy = kafkauser.Secret{Namespace: a.Namespace.Name, Name: secret}
+		return p
+	}
+	users := []part[kafkauser.Args]{
+		// It replays the log and appends barriers to it; it writes and compares attestations; it lists what it did not apply.
+		// The operator's command runs in its pods and reads those lists.
+		copied(of("applier", names.ApplierUser, secrets.Applier,
+			kafkauser.Topic(names.Log, "Describe", "DescribeConfigs", "Read", "Write"),
+			kafkauser.Topic(names.Attest, "Describe", "DescribeConfigs", "Read", "Write"),
+			kafkauser.Topic(names.DLQ, "Describe", "DescribeConfigs", "Read", "Write"),
+			kafkauser.Topic(names.Fenced, "Describe", "DescribeConfigs", "Read", "Write"),
+			kafkauser.Group(names.Group, "Describe", "Read"),
+		), names.ApplierKafkaSecret),
+		// It appends a barrier and reads the attestations of it. It reads no data.
+		copied(of("check", names.CheckUser, secrets.Check,
+			kafkauser.Topic(names.Log, "Describe", "DescribeConfigs", "Write"),
+			kafkauser.Topic(names.Attest, "Describe", "DescribeConfigs", "Read"),
+		), names.CheckKafkaSecret),
+		of("mirror-source", names.MirrorSourceUser, secrets.MirrorSource, mirror.SourceRights(names.mirrored())...),
+		of("mirror-target", names.MirrorTargetUser, secrets.MirrorTarget, mirror.TargetRights(names.Mirror, a.Peer, names.mirrored())...),
+	}
+	for _, p := range a.Producers {
+		users = append(users, of("producer-"+p.Name, names.ProducerUser(p.Name), secrets.Producers[p.Name],
+			kafkauser.Topic(names.Log, "Describe", "Write")))
+	}
+	return users
+}
+
+func (a Args) mirror() mirror.Args {
+	names := NamesOf(a)
+	return mirror.Args{
+		Name: names.Mirror, Namespace: a.Kafka.Namespace, Version: a.Kafka.Version,
+		Replicas: a.Mirror.Replicas, Resources: a.Mirror.Resources, Tasks: a.Mirror.Tasks, ExactlyOnce: *a.Mirror.ExactlyOnce,
+		Topics: names.mirrored(),
+		Target: mirror.Cluster{
+			Alias: a.Name, Bootstrap: []string{a.Kafka.Bootstrap}, TLS: *a.Kafka.TLS, CASecret: a.kafkaCASecret(),
+			Username: names.MirrorTargetUser,
+		},
+		// The peer's users have the same names, for they derive from the log.
+		Source: mirror.Cluster{
+			Alias: a.Peer, Bootstrap: a.PeerKafka.Bootstrap, TLS: *a.PeerKafka.TLS, Username: names.MirrorSourceUser,
+		},
+		SourcePassword: a.secrets().PeerMirrorSource, SourceCA: a.PeerKafka.CA,
+	}
+}
+
+// identity and kafka are what every process of the site is told.
+func (a Args) identity() config.Identity {
+	return config.Identity{Site: a.Name, Peer: a.Peer, Log: a.Log.Topic, Partitions: int32(a.Log.Partitions)}
+}
+
+func (a Args) kafka(user string) config.Kafka {
+	return config.Kafka{Brokers: []string{a.Kafka.Bootstrap}, TLS: *a.Kafka.TLS, Username: user}
+}
+
+func (a Args) credentials(kafkaSecret string) applier.Credentials {
+	c := applier.Credentials{
+		Signing: applier.SigningSecret(NamesOf(a).Applier), Kafka: kafkaSecret, Redis: redis.AuthSecret(a.Redis.Name), KafkaCA: a.Kafka.CA,
+	}
+	if *a.Kafka.TLS && a.Kafka.CA == "" {
+		c.KafkaCASecret = a.kafkaCASecret() // the same namespace: Validate saw to it
+	}
+	return c
+}
+
+// kafkaCASecret is the Secret that Strimzi makes for a Kafka.
+func (a Args) kafkaCASecret() string { return a.Kafka.Cluster + "-cluster-ca-cert" }
+
+func (a Args) applier() applier.Args {
+	names := NamesOf(a)
+	run := config.DefaultRun()
+	run.Identity, run.Kafka = a.identity(), a.kafka(names.ApplierUser)
+	run.Group = names.Group
+	run.MirrorExactlyOnce = *a.Mirror.ExactlyOnce
+	run.Sentinels = []string{redis.SentinelAddress(a.Redis.Name, a.Namespace.Name)}
+	run.SentinelMaster = redis.SentinelMaster
+	return applier.Args{
+		Name: names.Applier, Namespace: a.Namespace.Name, Image: a.Applier.Image, Replicas: a.Applier.Replicas,
+		Resources: a.Applier.Resources, Config: run, Env: a.Applier.Env,
+		Credentials: a.credentials(names.ApplierKafkaSecret), SigningKey: a.secrets().Signing,
+		Images: a.Images, Network: a.Network, Kafka: a.brokers(),
+		Redis: workload.Pods{PodLabels: redis.PodLabels(a.Redis.Name)}, RedisPorts: []int{a.Redis.Port, redis.SentinelPort},
+	}
+}
+
+func (a Args) convergence() (convergence.Args, error) {
+	names := NamesOf(a)
+	check := config.DefaultCheck()
+	check.Identity, check.Kafka = a.identity(), a.kafka(names.CheckUser)
+	check.PeerPolicy, check.Timeout = config.PeerPolicy(a.Check.Peer), a.Check.Timeout
+	desired, err := a.desired()
+	return convergence.Args{
+		Name: names.Convergence, Namespace: a.Namespace.Name, Image: a.Applier.Image, Config: check,
+		Credentials: a.credentials(names.CheckKafkaSecret), KafkaCAOf: names.Applier, Desired: desired,
+		Images: a.Images, Network: a.Network, Kafka: a.brokers(),
+	}, err
+}
+
+// desired is a hash of what the site is to be: of plain values only, so that it is known in a preview, and of no secret.
+func (a Args) desired() (string, error) {
+	text, err := json.Marshal(a)
+	if err != nil {
+		return "", fmt.Errorf("hash of the desired state: %w", err)
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:8]), nil
+}
+
+// secrets are the site's secrets, none of them if they exist already.
+func (a Args) secrets() Secrets {
+	if a.Secrets == nil {
+		return Secrets{}
+	}
+	return *a.Secrets
+}
+
+// sampleRun is a configuration that is valid, to hold changed variables against.
+func sampleRun() config.Run {
+	run := config.DefaultRun()
+	run.Identity = config.Identity{Site: "site", Peer: "peer", Log: "log", Partitions: 1, SigningKeyFile: "/key"}
+	run.Brokers, run.Sentinels = []string{"kafka:9095"}, []string{"sentinel:26379"}
+	return run
+}
