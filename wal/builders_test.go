@@ -123,6 +123,7 @@ func TestBuildersSayWhatIsWrong(t *testing.T) {
 		{wal.XAdd("k", "*", "f", "v"), wal.ReasonForbiddenCommand, "clock"},
 		{wal.Rename("a", "b"), wal.ReasonTwoRoutingKeys, "hash tag"},
 		{wal.Del("__wal:redis-writes"), wal.ReasonReservedKey, "__wal:"},
+		{wal.Incr("{__wal:redis-writes}x"), wal.ReasonReservedKey, "__wal:"},
 		{wal.Cmd(), wal.ReasonEmpty, "without a name"},
 		{wal.Cmd("GET", "k"), wal.ReasonForbiddenCommand, "only reads"},
 		{wal.Tx(), wal.ReasonEmpty, "no command"},

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"math"
+	"reflect"
 	"strconv"
 	"strings"
 	"testing"
@@ -81,7 +82,7 @@ func TestResultsStayUntilReset(t *testing.T) {
 func TestResetKeepsNoMoreThanABatchNeeds(t *testing.T) {
 	t.Parallel()
 	var d Decoder
-	for range 10 {
+	for range 20 {
 		mustDecode(t, &d, "k", resp("SETEX", "k", "60", strings.Repeat("x", MaxRecord/2)))
 	}
 	d.Reset()
@@ -100,6 +101,35 @@ func TestWireHasNoRoomBehindIt(t *testing.T) {
 	_ = append(first, "overwritten"...)
 	if got := second; !bytes.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// An argument that somebody appends to must not run into the next one.
+func TestArgumentsHaveNoRoomBehindThem(t *testing.T) {
+	t.Parallel()
+	value := resp("SET", "k", "v")
+	want := bytes.Clone(value)
+	op, err := DecodeOp(value, ContentTypeRESP)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = append(op.Commands[0][1], "overwritten"...)
+	if got := value; !bytes.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// What a record is judged to be does not depend on the records before it.
+func TestADecoderForgets(t *testing.T) {
+	t.Parallel()
+	var used Decoder
+	for _, v := range opVectors(t) {
+		var fresh Decoder
+		want, wantErr := fresh.Decode(v.Level, v.Key, v.Value, v.ContentType, v.Timestamp)
+		got, gotErr := used.Decode(v.Level, v.Key, v.Value, v.ContentType, v.Timestamp)
+		if !reflect.DeepEqual(got, want) || !reflect.DeepEqual(gotErr, wantErr) {
+			t.Errorf("%s: got %q, %v; want %q, %v", v.Name, got.Wire, gotErr, want.Wire, wantErr)
+		}
 	}
 }
 
