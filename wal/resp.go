@@ -1,7 +1,6 @@
 package wal
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"strconv"
@@ -120,5 +119,5 @@ func quote(arg []byte) string {
 	if len(arg) > most {
 		return fmt.Sprintf("%q...", arg[:most])
 	}
-	return fmt.Sprintf("%q", bytes.Clone(arg))
+	return fmt.Sprintf("%q", arg)
 }
