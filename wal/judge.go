@@ -55,7 +55,7 @@ func (j *Judge) Judge(r *Record) (Judged, error) {
 	if want := Partition(r.Key, j.Partitions); want != r.Partition {
 		return out, poison(ReasonWrongPartition, "key %.64q belongs into partition %d of %d, not %d; use Kafka's default partitioner (murmur2)", r.Key, want, j.Partitions, r.Partition)
 	}
-	out.Exec, err = j.decoder.Decode(Level, r.Key, r.Value, string(e.ContentType), r.Timestamp)
+	out.Exec, err = j.decoder.Decode(e.Rules, r.Key, r.Value, string(e.ContentType), r.Timestamp)
 	return out, err
 }
 

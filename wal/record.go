@@ -104,6 +104,9 @@ type Envelope struct {
 	Signature   []byte
 
 	Origin Origin
+	// Rules is Level as a number: the record is judged by the rules of this level, so that both sites judge alike while one is upgraded
+	// before the other.
+	Rules int
 	// Sequence is Seq as a number. It is meaningful only if Producer is not nil.
 	Sequence int64
 }
@@ -166,6 +169,7 @@ func (e *Envelope) checkLevel() error {
 			Err:    fmt.Errorf("the record is of level %d, this applier knows up to %d", level, Level),
 		}
 	}
+	e.Rules = int(level)
 	return nil
 }
 

@@ -23,12 +23,12 @@ import (
 
 const (
 	// queueBytes is how much of a partition may be fetched ahead, in bytes of keys and values, before fetching it pauses.
-	queueBytes = 2 << 20
+	queueBytes = 1 << 20
 	// fetchPartitionBytes and fetchBytes bound one answer of a broker.
 	fetchPartitionBytes = 1 << 20
-	fetchBytes          = 8 << 20
+	fetchBytes          = 4 << 20
 	// pollRecords bounds what is handed on at once.
-	pollRecords = 10000
+	pollRecords = 4000
 )
 
 // Options are what a Source needs.
@@ -68,7 +68,7 @@ func New(o Options) (*Source, error) {
 		kgo.FetchMaxBytes(fetchBytes),
 		// A partition that is added waits for the fetch under way to end: this bounds what seeking costs after a failover.
 		kgo.FetchMaxWait(250*time.Millisecond),
-		kgo.MaxConcurrentFetches(2),
+		kgo.MaxConcurrentFetches(1),
 		kgo.MetadataMinAge(250 * time.Millisecond),
 	}, o.Kafka...)
 	if s.fetch, err = kgo.NewClient(fetchOpts...); err != nil {
