@@ -248,7 +248,7 @@ func (r *Redis) build(ctx *pulumi.Context, name string, args Args) error {
 		return err
 	}
 	if args.Network.On() {
-		if err := r.isolate(ctx, name, args, object("-redis")); err != nil {
+		if err := r.isolate(ctx, name, args, object("")); err != nil {
 			return err
 		}
 	}
