@@ -345,6 +345,11 @@ func (p *Pod) Ready(ctx context.Context) error {
 // Skipped is how many objects of which kind of a site mean nothing here.
 func (l *Lab) Skipped(site string) map[string]int { return maps.Clone(l.sites[site].skipped) }
 
+// Secret is one value of a Secret of the site.
+func (l *Lab) Secret(site, namespace, name, field string) ([]byte, error) {
+	return l.sites[site].secrets.get("Secret", namespace, name, field)
+}
+
 // Redis is the site's Redis.
 func (l *Lab) Redis(site string) *redisfailover.Failover { return l.sites[site].redis }
 

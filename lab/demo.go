@@ -1,0 +1,152 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/redis/go-redis/v9/logging"
+
+	"github.com/comptech-lab/redis-wal/lab/internal/demo"
+	"github.com/comptech-lab/redis-wal/lab/internal/program"
+	"github.com/comptech-lab/redis-wal/lab/internal/sites"
+)
+
+func runDemo(ctx context.Context, flags *flag.FlagSet, args []string, stdout, stderr io.Writer) int {
+	plan := demo.DefaultPlan()
+	flags.IntVar(&plan.Ops, "ops", plan.Ops, "number of operations")
+	flags.IntVar(&plan.Rate, "rate", plan.Rate, "operations per second; 0 = as fast as possible")
+	flags.Uint64Var(&plan.Seed, "seed", plan.Seed, "the same seed makes the same operations")
+	keep := flags.Bool("keep", false, "keep the state folder with the logs")
+	if err := flags.Parse(args); err != nil {
+		return exitUsage
+	}
+	if flags.NArg() > 0 || plan.Ops < 1000 {
+		fmt.Fprintln(stderr, "lab demo: no arguments, and at least 1000 operations")
+		return exitUsage
+	}
+	ok, err := theDemo(ctx, plan, *keep, stdout)
+	if err != nil {
+		fmt.Fprintf(stderr, "\nlab demo: %v\n", err)
+		return exitNot
+	}
+	if !ok {
+		return exitNot
+	}
+	return exitDone
+}
+
+func theDemo(ctx context.Context, plan demo.Plan, keep bool, stdout io.Writer) (ok bool, err error) {
+	dir, err := os.MkdirTemp("", "redis-wal-demo-")
+	if err != nil {
+		return false, err
+	}
+	defer func() {
+		if keep {
+			fmt.Fprintf(stdout, "logs are in %s\n", dir)
+			return
+		}
+		if err != nil || !ok {
+			err = errors.Join(err, saveLogs(dir, stdout))
+		}
+		err = errors.Join(err, os.RemoveAll(dir))
+	}()
+	say := demo.NewNarrator(stdout)
+	say.Plain("redis-wal: two sites on this machine, as the program declares them")
+	say.Blank()
+	s, stop, err := bringUp(ctx, dir, say)
+	if err != nil {
+		return false, err
+	}
+	ok, err = demo.Run(ctx, plan, s, dir, say)
+	if stopErr := stop(); stopErr != nil {
+		err = errors.Join(err, stopErr)
+	} else {
+		say.Step("stopped", "no process and no file is left")
+	}
+	return ok, err
+}
+
+// bringUp starts both sites; the lab's own log goes into the state folder.
+func bringUp(ctx context.Context, dir string, say *demo.Narrator) (*sites.Sites, func() error, error) {
+	logging.Disable() // go-redis writes to stderr that a Redis does not answer, which is what a demo of failures is made of
+	module, err := moduleDir()
+	if err != nil {
+		return nil, nil, err
+	}
+	logFile, err := os.Create(filepath.Join(dir, "lab.log"))
+	if err != nil {
+		return nil, nil, err
+	}
+	s, err := sites.Start(ctx, sites.Config{
+		Dir: dir, Module: module, Names: [2]string{"dc", "dr"}, Program: program.Program(module),
+		Log: slog.New(slog.NewTextHandler(logFile, nil)), Say: say.Step,
+	})
+	if err != nil {
+		return nil, nil, errors.Join(err, logFile.Close())
+	}
+	for _, site := range s.Names() {
+		say.Step("site "+site, "%d Redis, %d Sentinels, %d appliers, mirror %s", len(s.Redis(site).Redis()), len(s.Redis(site).Sentinels()),
+			len(s.Pods(site)), s.Mirror(site))
+	}
+	say.Step("skipped", "%s", skipped(s))
+	return s, func() error { return errors.Join(s.Close(), logFile.Close()) }, nil
+}
+
+func moduleDir() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for at := dir; ; at = filepath.Dir(at) {
+		if _, err := os.Stat(filepath.Join(at, "go.mod")); err == nil {
+			return at, nil
+		}
+		if at == filepath.Dir(at) {
+			return "", fmt.Errorf("%s is not in the module's folder; run the lab there", dir)
+		}
+	}
+}
+
+// saveLogs keeps the logs of a run that did not end well, beside the state folder that goes.
+func saveLogs(dir string, stdout io.Writer) error {
+	logs, err := filepath.Glob(filepath.Join(dir, "*.log"))
+	if err != nil || len(logs) == 0 {
+		return err
+	}
+	to, err := os.MkdirTemp("", "redis-wal-demo-logs-")
+	if err != nil {
+		return err
+	}
+	for _, from := range logs {
+		if err := os.Rename(from, filepath.Join(to, filepath.Base(from))); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(stdout, "\nthe logs of this run are kept in %s\n", to)
+	return nil
+}
+
+func skipped(s *sites.Sites) string {
+	var parts []string
+	counts := make(map[string]int)
+	for _, site := range s.Names() {
+		for kind, n := range s.Skipped(site) {
+			counts[kind] += n
+		}
+	}
+	for _, kind := range sortedKeys(counts) {
+		parts = append(parts, fmt.Sprintf("%d %s", counts[kind], kind))
+	}
+	return strings.Join(parts, ", ") + ": nothing to be on one machine"
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

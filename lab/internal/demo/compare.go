@@ -1,0 +1,155 @@
+package demo
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/comptech-lab/redis-wal/lab/internal/model"
+)
+
+// shown is how many differences are printed; the number of all is in the table.
+const shown = 10
+
+// compare reads both sites and the model and compares every key.
+func (d *demo) compare(ctx context.Context) (bool, error) {
+	want, err := model.Read(ctx, d.model.Client())
+	if err != nil {
+		return false, fmt.Errorf("model: %w", err)
+	}
+	d.say.Blank()
+	d.say.Step("compare", "every key, value and expiry with a Redis that got the same operations directly")
+	d.say.Indent(fmt.Sprintf("%-8s %10s %12s %9s %9s %9s", "", "keys", "with expiry", "missing", "extra", "unequal"))
+	d.say.Indent(fmt.Sprintf("%-8s %10s %12s", "model", thousands(want.Len()), thousands(want.Expiring())))
+	var examples []string
+	for _, site := range d.sites.Names() {
+		f := d.sites.Redis(site)
+		addr, err := f.Primary(ctx)
+		if err != nil {
+			return false, err
+		}
+		c := redis.NewClient(&redis.Options{Addr: addr, Password: f.Password(), Protocol: 2, DisableIdentity: true})
+		got, err := model.Read(ctx, c)
+		_ = c.Close()
+		if err != nil {
+			return false, fmt.Errorf("%s: %w", site, err)
+		}
+		counts := make(map[string]int)
+		for _, diff := range model.Compare(want, got) {
+			switch diff.What {
+			case "missing", "extra":
+				counts[diff.What]++
+			default:
+				counts["unequal"]++
+			}
+			if len(examples) < shown {
+				examples = append(examples, site+": "+diff.String())
+			}
+		}
+		d.say.Indent(fmt.Sprintf("%-8s %10s %12s %9s %9s %9s", site, thousands(got.Len()), thousands(got.Expiring()),
+			thousands(counts["missing"]), thousands(counts["extra"]), thousands(counts["unequal"])))
+	}
+	for _, e := range examples {
+		d.say.Indent(e)
+	}
+	return len(examples) == 0, nil
+}
+
+// countPoison compares what the DLQs list with what was produced.
+func (d *demo) countPoison(ctx context.Context) (bool, error) {
+	ok := true
+	for _, site := range d.sites.Names() {
+		got, err := d.dlq(ctx, site)
+		if err != nil {
+			return false, fmt.Errorf("%s: read the DLQ: %w", site, err)
+		}
+		equal := maps.Equal(got.poison, d.poison)
+		ok = ok && equal
+		line := fmt.Sprintf("%d records of poison, %d commands that Redis refused", sum(got.poison), got.refused)
+		if !equal {
+			line += fmt.Sprintf("; WANT poison %s, GOT %s", spell(d.poison), spell(got.poison))
+		}
+		d.say.Step("DLQ "+site, "%s", line)
+	}
+	return ok, nil
+}
+
+type dlq struct {
+	poison  map[string]int // by reason
+	refused int
+}
+
+// dlq reads the DLQ of a site to its end. Copies of the same record, which a crash in between can leave, count once.
+func (d *demo) dlq(ctx context.Context, site string) (dlq, error) {
+	out := dlq{poison: make(map[string]int)}
+	ctx, cancel := context.WithTimeout(ctx, settle)
+	defer cancel()
+	kafka, topic := d.sites.Kafka(site), d.sites.Declared(site).Log+".dlq"
+	ends, err := kafka.Ends(ctx, topic)
+	if err != nil {
+		return out, err
+	}
+	begin := make(map[int32]kgo.Offset)
+	for p, end := range ends {
+		if end > 0 {
+			begin[p] = kgo.NewOffset().AtStart()
+		}
+	}
+	if len(begin) == 0 {
+		return out, nil
+	}
+	cl, err := kafka.Client(kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: begin}), kgo.KeepControlRecords(), kgo.FetchMaxWait(100*time.Millisecond))
+	if err != nil {
+		return out, err
+	}
+	defer cl.Close()
+	seen := make(map[string]bool)
+	for len(begin) > 0 {
+		fetches := cl.PollFetches(ctx)
+		if err := fetches.Err(); err != nil {
+			return out, err
+		}
+		for _, r := range fetches.Records() {
+			if r.Offset+1 >= ends[r.Partition] {
+				delete(begin, r.Partition)
+			}
+			h := make(map[string]string)
+			for _, header := range r.Headers {
+				h[header.Key] = string(header.Value)
+			}
+			id := h["dlq-topic-id"] + "/" + h["dlq-partition"] + "/" + h["dlq-offset"]
+			if r.Attrs.IsControl() || seen[id] {
+				continue
+			}
+			seen[id] = true
+			switch h["dlq-class"] {
+			case "poison":
+				out.poison[h["dlq-reason"]]++
+			case "refused":
+				out.refused++
+			}
+		}
+	}
+	return out, nil
+}
+
+func sum(m map[string]int) int {
+	n := 0
+	for _, v := range m {
+		n += v
+	}
+	return n
+}
+
+func spell(m map[string]int) string {
+	s := ""
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		s += fmt.Sprintf(" %s=%d", k, m[k])
+	}
+	return s
+}

@@ -1,0 +1,213 @@
+// Package sites brings two sites up on this machine: their Kafkas, the objects that the program declares for each, and the
+// processes that these become.
+package sites
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/comptech-lab/redis-wal/lab/internal/broker"
+	"github.com/comptech-lab/redis-wal/lab/internal/loopback"
+	"github.com/comptech-lab/redis-wal/lab/internal/manifest"
+	"github.com/comptech-lab/redis-wal/lab/internal/process"
+	"github.com/comptech-lab/redis-wal/lab/internal/realise"
+)
+
+// brokers is how many brokers a site's Kafka has: as many as the copies that a log has on a cluster.
+const brokers = 3
+
+// Authorities are the cluster CAs (PEM) of the Kafkas, by site.
+type Authorities map[string][]byte
+
+// Declared is what the program of one site declares.
+type Declared struct {
+	// Objects are its Kubernetes objects in the order in which they come to exist.
+	Objects []manifest.Object
+	// Bootstrap is the address of this site's Kafka as the site writes it, PeerBootstrap those of the peer's.
+	Bootstrap     string
+	PeerBootstrap []string
+	// KafkaNamespace and KafkaCluster name the Kafka, whose CA Strimzi publishes.
+	KafkaNamespace, KafkaCluster string
+	// Log is the topic of the log, Partitions its partition count.
+	Log        string
+	Partitions int32
+	// Producers are the Kafka users of the applications, by the names in the configuration.
+	Producers map[string]string
+}
+
+// Program runs the program of a site and returns what it declares.
+type Program func(site, peer string, ca Authorities) (Declared, error)
+
+// Config says what to bring up.
+type Config struct {
+	// Dir is the state folder; it exists.
+	Dir string
+	// Module is the folder of the Go module, where the applier is built.
+	Module string
+	// Names are the two sites.
+	Names [2]string
+	// Program declares them.
+	Program Program
+	// Log gets what operators and kubelets would log.
+	Log *slog.Logger
+	// Say gets a line for each step that is done.
+	Say func(step, format string, args ...any)
+}
+
+// Sites are two running sites.
+type Sites struct {
+	*realise.Lab
+	// Group runs every process of the lab; Block gives addresses for more.
+	Group *process.Group
+	Block *loopback.Block
+	// Binary is the applier's.
+	Binary string
+
+	names    [2]string
+	kafka    map[string]*broker.Kafka
+	declared map[string]Declared
+	closers  []func() error // in reverse order
+}
+
+// Start brings both sites up and returns when all pods are ready. On an error everything that was started is stopped.
+func Start(ctx context.Context, cfg Config) (_ *Sites, err error) {
+	s := &Sites{
+		names: cfg.Names, kafka: make(map[string]*broker.Kafka), declared: make(map[string]Declared),
+		Binary: filepath.Join(cfg.Dir, "redis-applier"),
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Close())
+		}
+	}()
+	build, buildCtx := errgroup.WithContext(ctx)
+	build.Go(func() error { return s.build(buildCtx, cfg) })
+	defer func() { err = errors.Join(err, build.Wait()) }()
+
+	if s.Block, err = loopback.Reserve(broker.Port, 6379, 26379, 9180); err != nil {
+		return s, err
+	}
+	s.closers = append(s.closers, s.Block.Close)
+	if s.Group, err = process.NewGroup(cfg.Dir); err != nil {
+		return s, err
+	}
+	s.closers = append(s.closers, func() error { return s.Group.Close(5 * time.Second) })
+	cfg.Say("lab", "addresses %s, state in %s", s.Block, cfg.Dir)
+	ca := make(Authorities)
+	for _, name := range cfg.Names {
+		k, err := broker.Start(broker.Config{Site: name, Brokers: brokers, Next: s.Block.Next})
+		if err != nil {
+			return s, err
+		}
+		s.closers = append(s.closers, func() error { k.Close(); return nil })
+		s.kafka[name], ca[name] = k, k.CA()
+	}
+	cfg.Say("kafka", "%d brokers per site, TLS, SCRAM-SHA-512, ACLs", brokers)
+	began := time.Now()
+	addresses := realise.NewAddresses()
+	var inputs []realise.Input
+	var counts []string
+	for i, name := range cfg.Names {
+		d, err := cfg.Program(name, cfg.Names[1-i], ca)
+		if err != nil {
+			return s, fmt.Errorf("program of %s: %w", name, err)
+		}
+		s.declared[name] = d
+		counts = append(counts, fmt.Sprintf("%s declares %d objects", name, len(d.Objects)))
+		inputs = append(inputs, realise.Input{
+			Site: name, Kafka: s.kafka[name], Objects: d.Objects, Given: []manifest.Object{clusterCA(d, ca[name])},
+		})
+	}
+	for i, name := range cfg.Names {
+		d, peer := s.declared[name], s.declared[cfg.Names[1-i]]
+		for _, address := range append([]string{d.Bootstrap}, peer.PeerBootstrap...) {
+			addresses.Add(address, s.kafka[name].Addrs()...)
+		}
+	}
+	cfg.Say("program", "%s, in %.1f s", strings.Join(counts, ", "), time.Since(began).Seconds())
+	if err := build.Wait(); err != nil {
+		return s, err
+	}
+	s.Lab, err = realise.Start(ctx, realise.Config{
+		Dir: cfg.Dir, Binary: s.Binary, Group: s.Group, Block: s.Block, Addresses: addresses, Log: cfg.Log,
+	}, inputs...)
+	s.closers = append(s.closers, s.Lab.Close)
+	return s, err
+}
+
+// clusterCA is the Secret that Strimzi publishes for each Kafka.
+func clusterCA(d Declared, ca []byte) manifest.Object {
+	return manifest.Object{
+		"apiVersion": "v1", "kind": "Secret", "metadata": map[string]any{"name": d.KafkaCluster + "-cluster-ca-cert", "namespace": d.KafkaNamespace},
+		"stringData": map[string]any{"ca.crt": string(ca)},
+	}
+}
+
+// build makes the program of the one image that the objects name.
+func (s *Sites) build(ctx context.Context, cfg Config) error {
+	began := time.Now()
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", s.Binary, "./applier")
+	cmd.Dir, cmd.Env = cfg.Module, append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("go build ./applier: %w\n%s", err, out)
+	}
+	info, err := os.Stat(s.Binary)
+	if err != nil {
+		return err
+	}
+	cfg.Say("build", "redis-applier, %.1f MB, in %.1f s", float64(info.Size())/1e6, time.Since(began).Seconds())
+	return nil
+}
+
+// Names are the two sites.
+func (s *Sites) Names() [2]string { return s.names }
+
+// Kafka is the site's Kafka.
+func (s *Sites) Kafka(site string) *broker.Kafka { return s.kafka[site] }
+
+// Declared is what the site's program declared.
+func (s *Sites) Declared(site string) Declared { return s.declared[site] }
+
+// KafkaPassword is the password that the program gives a Kafka user of the site.
+func (s *Sites) KafkaPassword(site, user string) (string, error) {
+	for _, o := range s.declared[site].Objects {
+		h, err := manifest.As[manifest.Head](o)
+		if err != nil {
+			return "", err
+		}
+		if h.Kind != "KafkaUser" || h.Metadata.Name != user {
+			continue
+		}
+		u, err := broker.DecodeUser(o)
+		if err != nil {
+			return "", err
+		}
+		ref := u.Spec.Authentication.Password.ValueFrom.SecretKeyRef
+		if ref == nil {
+			return "", fmt.Errorf("%s: has no password", u)
+		}
+		b, err := s.Secret(site, h.Metadata.Namespace, ref.Name, ref.Key)
+		return string(b), err
+	}
+	return "", fmt.Errorf("the program of %s declares no KafkaUser %s", site, user)
+}
+
+// Close stops everything.
+func (s *Sites) Close() error {
+	var errs []error
+	for len(s.closers) > 0 {
+		last := len(s.closers) - 1
+		errs = append(errs, s.closers[last]())
+		s.closers = s.closers[:last]
+	}
+	return errors.Join(errs...)
+}
