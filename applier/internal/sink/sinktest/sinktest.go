@@ -45,10 +45,13 @@ func Run(t *testing.T, open func(t *testing.T) Redis) {
 	})
 }
 
-// RunStrict runs what only a Redis does that looks at a command before it queues it. The one in memory queues anything.
+// RunStrict runs what only a real Redis does: it replicates, and it looks at a command before it queues it.
 func RunStrict(t *testing.T, open func(t *testing.T) Redis) {
 	run(t, open, map[string]func(*testing.T, *bench){
-		"an unknown command is named and nothing is applied": unknownCommand,
+		"an unknown command is named and nothing is applied":            unknownCommand,
+		"a replica is no primary, whatever the Sentinels say":           replica,
+		"a primary that becomes a replica applies nothing more":         demoted,
+		"a full Redis refuses the batch whole and it may be sent again": full,
 	})
 }
 
@@ -344,4 +347,51 @@ func freshSentinel(t *testing.T, b *bench) {
 	if _, err := b.sink.Open(b.ctx, 0); !errors.Is(err, sink.ErrNoPrimary) {
 		t.Errorf("got %v, want ErrNoPrimary", err)
 	}
+}
+
+func replica(t *testing.T, b *bench) {
+	b.create(t)
+	if err := b.Client.SlaveOf(b.ctx, "127.0.0.1", "1").Err(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.sink.Open(b.ctx, 0); !errors.Is(err, sink.ErrNoPrimary) {
+		t.Errorf("got %v, want ErrNoPrimary", err)
+	}
+}
+
+func demoted(t *testing.T, b *bench) {
+	b.create(t)
+	c, cp := b.join(t)
+	if err := b.Client.SlaveOf(b.ctx, "127.0.0.1", "1").Err(); err != nil {
+		t.Fatal(err)
+	}
+	_, err := b.commit(c, batch(cp, []string{"INCR", "n"}))
+	if err == nil || sink.Retry(err) {
+		t.Errorf("got %v, want an error that ends the session", err)
+	}
+	if err := b.Client.SlaveOf(b.ctx, "no", "one").Err(); err != nil {
+		t.Fatal(err)
+	}
+	b.want(t, 0, map[string]string{"n": ""})
+}
+
+func full(t *testing.T, b *bench) {
+	b.create(t)
+	c, cp := b.join(t)
+	if err := b.Client.ConfigSet(b.ctx, "maxmemory", "1").Err(); err != nil {
+		t.Fatal(err)
+	}
+	next := batch(cp, []string{"SET", "a", "1"})
+	_, err := b.commit(c, next)
+	var n *sink.NotApplied
+	if !errors.As(err, &n) || !sink.Retry(err) || n.Remedy() == "" {
+		t.Fatalf("got %v, want a refusal that may be tried again, with a remedy", err)
+	}
+	if err := b.Client.ConfigSet(b.ctx, "maxmemory", "0").Err(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.commit(c, next); err != nil {
+		t.Fatal(err)
+	}
+	b.want(t, 1, map[string]string{"a": "1"})
 }
