@@ -62,7 +62,8 @@ func (p *Producers) Send(ctx context.Context, op Op) error {
 		return nil
 	}
 	r := p.record(op.Raw)
-	p.Other.Produce(ctx, r, func(r *kgo.Record, err error) { done(r.Timestamp, err) })
+	// Not ctx: its end would take back records that are on their way; Flush is where waiting ends.
+	p.Other.Produce(context.WithoutCancel(ctx), r, func(r *kgo.Record, err error) { done(r.Timestamp, err) })
 	return nil
 }
 

@@ -138,6 +138,7 @@ func connectorKeys(s *settings) keys {
 		"sync.topic.acls.enabled":                                 only("false"),
 		"heartbeats.replication.enabled":                          only("false"),
 		"emit.heartbeats.enabled":                                 only("false"),
+		"sync.group.offsets.enabled":                              only("false"), // the checkpoint connector reads it, but it is allowed here
 		"key.converter":                                           only(byteArrays),
 		"value.converter":                                         only(byteArrays),
 		"header.converter":                                        only(byteArrays),
