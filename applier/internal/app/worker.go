@@ -286,7 +286,8 @@ func (w *worker) copy(ctx context.Context, b *plan.Batch) error {
 		return nil
 	}
 	for reason, n := range b.Counts.Poison {
-		w.logger.Warn("poison: not applied, listed in the DLQ", "reason", string(reason), "records", n, "topic", wal.DLQTopic(w.app.rules.Log))
+		w.app.once.log(w.logger, slog.LevelWarn, fmt.Sprint("poison ", w.part, reason), "poison: listed in the DLQ, not applied; more are counted in wal_poison_total",
+			"reason", string(reason), "records", n, "topic", wal.DLQTopic(w.app.rules.Log))
 	}
 	return w.app.copies(ctx, wal.DLQTopic(w.app.rules.Log), b.Copies)
 }
@@ -295,7 +296,8 @@ func (w *worker) copy(ctx context.Context, b *plan.Batch) error {
 func (w *worker) applied(ctx context.Context, conn *sink.Conn, b *plan.Batch, refused []plan.Refused, took time.Duration) {
 	if len(refused) > 0 {
 		first := refused[0]
-		w.logger.Warn("refused by Redis inside the transaction", "commands", len(refused), "offset", first.Op.Offset, "error", first.Message)
+		w.app.once.log(w.logger, slog.LevelWarn, fmt.Sprint("refused ", w.part), "Redis refused a command inside the transaction; more are counted in wal_refused_total",
+			"offset", first.Op.Offset, "answer", first.Message)
 		w.refused = append(w.refused, refused...)
 	}
 	w.app.metrics.batch(w.part, w.app.rules.Sites, b, len(refused), took)
