@@ -3,6 +3,7 @@
 package render
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -83,10 +84,6 @@ func (g *Graph) Objects() []Resource {
 	return out
 }
 
-// patience is how long a program may run. It does no I/O: a program that takes longer waits for an output that a preview does
-// not have.
-const patience = 30 * time.Second
-
 // Program runs the program of a stack, as an update or as a preview, in which nothing has an id yet. The error is the
 // program's own: bad configuration, missing secrets.
 func Program(stack Stack, preview bool) (*Graph, error) {
@@ -113,6 +110,7 @@ func Run(stack Stack, preview bool, program pulumi.RunFunc) (*Graph, error) {
 			info.Config, info.ConfigSecretKeys, info.DryRun = config, secretKeys, preview
 		})
 	}()
+	patience := cmp.Or(stack.Patience, 30*time.Second)
 	select {
 	case err = <-done:
 	case <-time.After(patience):

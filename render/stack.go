@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 
@@ -27,6 +28,9 @@ type Stack struct {
 	Secrets map[string]string
 	// Reveal asks for the secret values in the graph. Otherwise [Secret] stands in their place.
 	Reveal bool
+	// Patience is how long the program may run; 0 = 30 s. It does no I/O: one that takes longer waits for an output that a
+	// preview does not have.
+	Patience time.Duration
 }
 
 // Load reads Pulumi.<name>.yaml in dir. Secret values in it are encrypted and left out.

@@ -64,7 +64,9 @@ func (r Resource) options() string {
 		on   bool
 		name string
 	}{
-		{r.Protect, "protect"}, {r.RetainOnDelete, "retainOnDelete"}, {r.DeleteBeforeReplace, "deleteBeforeReplace"},
+		{r.Protect, "protect"},
+		{r.RetainOnDelete, "retainOnDelete"},
+		{r.DeleteBeforeReplace, "deleteBeforeReplace"},
 		{r.ReplacementTrigger != nil, fmt.Sprintf("replacementTrigger=%v", r.ReplacementTrigger)},
 		{r.CreateTimeout != "", "createTimeout=" + r.CreateTimeout},
 	} {

@@ -115,6 +115,7 @@ func PodLabels(name string) map[string]string { return kube.Labels(name, "applie
 // Applier is the declared Deployment with what belongs to it.
 type Applier struct {
 	pulumi.ResourceState
+	kube.Children
 
 	// Metrics is the address of the metrics, host:port.
 	Metrics pulumi.StringOutput `pulumi:"metrics"`
@@ -131,7 +132,7 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 		"site": pulumi.String(args.Config.Site), "log": pulumi.String(args.Config.Log), "image": pulumi.String(args.Image),
 		"replicas": pulumi.Int(args.Replicas),
 	}
-	if err := ctx.RegisterComponentResourceV2(TypeToken, name, inputs, a, opts...); err != nil {
+	if err := ctx.RegisterComponentResourceV2(TypeToken, name, inputs, a, slices.Concat(opts, []pulumi.ResourceOption{a.Remember()})...); err != nil {
 		return nil, err
 	}
 	if err := a.build(ctx, name, args); err != nil {
@@ -296,7 +297,7 @@ func (a *Applier) build(ctx *pulumi.Context, name string, args Args) error {
 				},
 			},
 		},
-	}, parent)
+	}, parent, pulumi.DependsOn(a.Resources()))
 	if err != nil {
 		return err
 	}

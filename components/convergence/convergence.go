@@ -5,6 +5,7 @@ package convergence
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	batchv1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/batch/v1"
@@ -60,6 +61,7 @@ type Args struct {
 // Convergence is the declared check.
 type Convergence struct {
 	pulumi.ResourceState
+	kube.Children
 
 	// Job is the Job's name.
 	Job pulumi.StringOutput `pulumi:"job"`
@@ -73,7 +75,7 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 	}
 	c := &Convergence{}
 	inputs := pulumi.Map{"site": pulumi.String(args.Config.Site), "peer": pulumi.String(args.Config.Peer), "desired": pulumi.String(args.Desired)}
-	if err := ctx.RegisterComponentResourceV2(TypeToken, name, inputs, c, opts...); err != nil {
+	if err := ctx.RegisterComponentResourceV2(TypeToken, name, inputs, c, slices.Concat(opts, []pulumi.ResourceOption{c.Remember(), pulumi.DependsOn(args.After)})...); err != nil {
 		return nil, err
 	}
 	if err := c.build(ctx, name, args); err != nil {

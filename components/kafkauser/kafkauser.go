@@ -8,6 +8,7 @@ package kafkauser
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
@@ -75,6 +76,7 @@ func Prefixed(r Right) Right {
 // KafkaUser is the declared user.
 type KafkaUser struct {
 	pulumi.ResourceState
+	kube.Children
 
 	// Username is the name to authenticate with.
 	Username pulumi.StringOutput `pulumi:"username"`
@@ -91,7 +93,7 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 	}
 	u := &KafkaUser{}
 	inputs := pulumi.Map{"username": pulumi.String(args.Name)}
-	if err := ctx.RegisterComponentResourceV2(TypeToken, name, inputs, u, opts...); err != nil {
+	if err := ctx.RegisterComponentResourceV2(TypeToken, name, inputs, u, slices.Concat(opts, []pulumi.ResourceOption{u.Remember()})...); err != nil {
 		return nil, err
 	}
 	if err := u.build(ctx, name, args); err != nil {
@@ -189,7 +191,7 @@ func (u *KafkaUser) build(ctx *pulumi.Context, name string, args Args) error {
 	}
 	_, err := kube.NewCustomResource(ctx, name+"-user", "kafka.strimzi.io/v1", "KafkaUser",
 		kube.Object{Name: args.Name, Namespace: args.Namespace, Labels: kube.With(labels, map[string]string{"strimzi.io/cluster": args.Cluster})},
-		args.spec(), parent)
+		args.spec(), parent, pulumi.DependsOn(u.Resources()))
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ package mirror
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
@@ -74,6 +75,7 @@ type Cluster struct {
 // Mirror is the declared mirror.
 type Mirror struct {
 	pulumi.ResourceState
+	kube.Children
 
 	// Group is the Connect group of the mirror.
 	Group pulumi.StringOutput `pulumi:"group"`
@@ -124,7 +126,7 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 	inputs := pulumi.Map{
 		"source": pulumi.String(args.Source.Alias), "target": pulumi.String(args.Target.Alias), "exactlyOnce": pulumi.Bool(args.ExactlyOnce),
 	}
-	if err := ctx.RegisterComponentResourceV2(TypeToken, name, inputs, m, opts...); err != nil {
+	if err := ctx.RegisterComponentResourceV2(TypeToken, name, inputs, m, slices.Concat(opts, []pulumi.ResourceOption{m.Remember()})...); err != nil {
 		return nil, err
 	}
 	if err := m.build(ctx, name, args); err != nil {
@@ -191,7 +193,7 @@ func (m *Mirror) build(ctx *pulumi.Context, name string, args Args) error {
 			return err
 		}
 	}
-	if _, err := kube.NewCustomResource(ctx, name+"-mirrormaker", "kafka.strimzi.io/v1", "KafkaMirrorMaker2", object, args.spec(), parent); err != nil {
+	if _, err := kube.NewCustomResource(ctx, name+"-mirrormaker", "kafka.strimzi.io/v1", "KafkaMirrorMaker2", object, args.spec(), parent, pulumi.DependsOn(m.Resources())); err != nil {
 		return err
 	}
 	m.Group = pulumi.String(args.Name).ToStringOutput()

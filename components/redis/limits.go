@@ -68,8 +68,17 @@ func ParseMemory(s string) (int64, error) {
 // ParseQuantity reads an amount of memory or storage as Kubernetes writes it: 8Gi is 8 GiB, 8G is 8 * 10^9.
 func ParseQuantity(s string) (int64, error) {
 	return parseAmount(s, s, "a Kubernetes quantity such as 8Gi or 512Mi", []unit{
-		{"Ki", 1 << 10}, {"Mi", 1 << 20}, {"Gi", 1 << 30}, {"Ti", 1 << 40}, {"Pi", 1 << 50},
-		{"k", 1e3}, {"M", 1e6}, {"G", 1e9}, {"T", 1e12}, {"P", 1e15}, {"", 1},
+		{"Ki", 1 << 10},
+		{"Mi", 1 << 20},
+		{"Gi", 1 << 30},
+		{"Ti", 1 << 40},
+		{"Pi", 1 << 50},
+		{"k", 1e3},
+		{"M", 1e6},
+		{"G", 1e9},
+		{"T", 1e12},
+		{"P", 1e15},
+		{"", 1},
 	})
 }
 

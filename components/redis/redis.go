@@ -10,6 +10,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/core/v1"
@@ -110,6 +111,7 @@ type Sentinel struct {
 // Redis is the declared Redis.
 type Redis struct {
 	pulumi.ResourceState
+	kube.Children
 
 	// Sentinel is the address of the Sentinels, host:port.
 	Sentinel pulumi.StringOutput `pulumi:"sentinel"`
@@ -146,7 +148,7 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 		"name": pulumi.String(args.Name), "namespace": pulumi.String(args.Namespace), "image": pulumi.String(args.Image),
 		"replicas": pulumi.Int(args.Replicas), "sentinels": pulumi.Int(args.Sentinel.Replicas), "maxmemory": pulumi.String(args.MaxMemory),
 	}
-	if err := ctx.RegisterComponentResourceV2(TypeToken, name, inputs, r, opts...); err != nil {
+	if err := ctx.RegisterComponentResourceV2(TypeToken, name, inputs, r, slices.Concat(opts, []pulumi.ResourceOption{r.Remember()})...); err != nil {
 		return nil, err
 	}
 	if err := r.build(ctx, name, args); err != nil {
@@ -235,13 +237,13 @@ func (r *Redis) build(ctx *pulumi.Context, name string, args Args) error {
 			return err
 		}
 	}
-	account, err := corev1.NewServiceAccount(ctx, name+"-account", &corev1.ServiceAccountArgs{
+	_, err := corev1.NewServiceAccount(ctx, name+"-account", &corev1.ServiceAccountArgs{
 		Metadata: object("").Meta(), AutomountServiceAccountToken: pulumi.Bool(false),
 	}, parent)
 	if err != nil {
 		return err
 	}
-	shutdown, err := corev1.NewConfigMap(ctx, name+"-shutdown", &corev1.ConfigMapArgs{
+	_, err = corev1.NewConfigMap(ctx, name+"-shutdown", &corev1.ConfigMapArgs{
 		Metadata: object("-shutdown").Meta(), Data: pulumi.StringMap{"shutdown.sh": pulumi.String(shutdownScript(args))},
 	}, parent)
 	if err != nil {
@@ -259,7 +261,7 @@ func (r *Redis) build(ctx *pulumi.Context, name string, args Args) error {
 	}
 	_, err = kube.NewCustomResource(ctx, name+"-failover", "databases.spotahome.com/v1", "RedisFailover",
 		kube.Object{Name: args.Name, Namespace: args.Namespace, Labels: labels}, args.spec(),
-		parent, pulumi.Protect(true), pulumi.DependsOn([]pulumi.Resource{account, shutdown}))
+		parent, pulumi.Protect(true), pulumi.DependsOn(r.Resources()))
 	if err != nil {
 		return err
 	}

@@ -26,6 +26,7 @@ const TypeToken = "redis-wal:index:Site"
 // Site is a declared site.
 type Site struct {
 	pulumi.ResourceState
+	kube.Children
 
 	// Sentinel is the address of the Sentinels, host:port, and Master the primary's name there.
 	Sentinel pulumi.StringOutput `pulumi:"sentinel"`
@@ -50,7 +51,7 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 	}
 	s := &Site{}
 	inputs := pulumi.Map{"name": pulumi.String(args.Name), "peer": pulumi.String(args.Peer), "log": pulumi.String(args.Log.Topic)}
-	if err := ctx.RegisterComponentResourceV2(TypeToken, name, inputs, s, opts...); err != nil {
+	if err := ctx.RegisterComponentResourceV2(TypeToken, name, inputs, s, slices.Concat(opts, []pulumi.ResourceOption{s.Remember()})...); err != nil {
 		return nil, err
 	}
 	if err := s.build(ctx, name, args); err != nil {
@@ -82,7 +83,7 @@ func (s *Site) build(ctx *pulumi.Context, name string, args Args) error {
 	}
 
 	// The log, who may use it, and what comes from the peer. Nobody waits for the peer.
-	var log []pulumi.Resource
+	var log, users []declared
 	for _, part := range args.topics() {
 		t, err := topic.New(ctx, name+"-topic-"+part.suffix, part.Args, inKafka)
 		if err != nil {
@@ -90,7 +91,6 @@ func (s *Site) build(ctx *pulumi.Context, name string, args Args) error {
 		}
 		log = append(log, t)
 	}
-	var users []pulumi.Resource
 	for _, part := range args.users() {
 		u, err := kafkauser.New(ctx, name+"-user-"+part.suffix, part.Args, inRedis)
 		if err != nil {
@@ -112,7 +112,7 @@ func (s *Site) build(ctx *pulumi.Context, name string, args Args) error {
 	if err != nil {
 		return err
 	}
-	check.After = slices.Concat([]pulumi.Resource{disks, cache}, log, users, []pulumi.Resource{fromPeer, appliers})
+	check.After = resources(slices.Concat([]declared{disks, cache, fromPeer, appliers}, log, users)...)
 	if _, err := convergence.New(ctx, name+"-convergence", check, inRedis); err != nil {
 		return err
 	}
@@ -128,8 +128,19 @@ func (s *Site) build(ctx *pulumi.Context, name string, args Args) error {
 	return nil
 }
 
-// after makes a part wait for others, with all that is in them.
-func after(parts ...pulumi.Resource) pulumi.ResourceOption { return pulumi.DependsOn(parts) }
+// declared is a component that knows what it has declared.
+type declared interface{ Resources() []pulumi.Resource }
+
+// after makes a part wait for all that is in others.
+func after(parts ...declared) pulumi.ResourceOption { return pulumi.DependsOn(resources(parts...)) }
+
+func resources(parts ...declared) []pulumi.Resource {
+	var all []pulumi.Resource
+	for _, p := range parts {
+		all = append(all, p.Resources()...)
+	}
+	return all
+}
 
 // namespace declares the namespace if the site is to have its own, and is the option for whatever stands in it.
 func (s *Site) namespace(ctx *pulumi.Context, name string, args Args) (pulumi.ResourceOption, error) {
@@ -145,5 +156,5 @@ func (s *Site) namespace(ctx *pulumi.Context, name string, args Args) (pulumi.Re
 	if err != nil {
 		return nil, err
 	}
-	return pulumi.Composite(pulumi.Parent(s), after(ns)), nil
+	return pulumi.Composite(pulumi.Parent(s), pulumi.DependsOn([]pulumi.Resource{ns})), nil
 }

@@ -8,6 +8,7 @@ package storage
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 
 	corev1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/core/v1"
@@ -61,6 +62,7 @@ type Backup struct {
 // Storage is the declared storage.
 type Storage struct {
 	pulumi.ResourceState
+	kube.Children
 
 	// Claims are the names of the claims, one for each Redis pod in order.
 	Claims pulumi.StringArrayOutput `pulumi:"claims"`
@@ -76,7 +78,7 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 	}
 	s := &Storage{}
 	inputs := pulumi.Map{"redis": pulumi.String(args.Redis), "replicas": pulumi.Int(args.Replicas), "size": pulumi.String(args.Size)}
-	if err := ctx.RegisterComponentResourceV2(TypeToken, name, inputs, s, opts...); err != nil {
+	if err := ctx.RegisterComponentResourceV2(TypeToken, name, inputs, s, slices.Concat(opts, []pulumi.ResourceOption{s.Remember()})...); err != nil {
 		return nil, err
 	}
 	if err := s.build(ctx, name, args); err != nil {

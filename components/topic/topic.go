@@ -4,6 +4,7 @@ package topic
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
@@ -32,6 +33,7 @@ type Args struct {
 // Topic is the declared topic.
 type Topic struct {
 	pulumi.ResourceState
+	kube.Children
 
 	// TopicName is the topic's name.
 	TopicName pulumi.StringOutput `pulumi:"topicName"`
@@ -44,7 +46,7 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 	}
 	t := &Topic{}
 	inputs := pulumi.Map{"topicName": pulumi.String(args.Name), "partitions": pulumi.Int(args.Partitions)}
-	if err := ctx.RegisterComponentResourceV2(TypeToken, name, inputs, t, opts...); err != nil {
+	if err := ctx.RegisterComponentResourceV2(TypeToken, name, inputs, t, slices.Concat(opts, []pulumi.ResourceOption{t.Remember()})...); err != nil {
 		return nil, err
 	}
 	if err := t.build(ctx, name, args); err != nil {

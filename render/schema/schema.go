@@ -84,7 +84,9 @@ func (s *Schemas) Known(object map[string]any) bool {
 	return ok
 }
 
-func id(object map[string]any) string { return fmt.Sprintf("%v/%v", object["apiVersion"], object["kind"]) }
+func id(object map[string]any) string {
+	return fmt.Sprintf("%v/%v", object["apiVersion"], object["kind"])
+}
 
 // Problems are the fields that the object's schema does not know or does not allow, each with its path.
 func (s *Schemas) Problems(object map[string]any) ([]string, error) {

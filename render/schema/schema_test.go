@@ -23,8 +23,10 @@ func TestProblems(t *testing.T) {
 	}{
 		{"good", topic(map[string]any{"partitions": 12.0, "config": map[string]any{"any.thing": "1"}}), nil},
 		{"an unknown field", topic(map[string]any{"partition": 12}), []string{"spec.partition: unknown field"}},
-		{"a value out of range", topic(map[string]any{"partitions": 0}),
-			[]string{"spec.partitions: Invalid value: 0: spec.partitions in body should be greater than or equal to 1"}},
+		{
+			"a value out of range", topic(map[string]any{"partitions": 0}),
+			[]string{"spec.partitions: Invalid value: 0: spec.partitions in body should be greater than or equal to 1"},
+		},
 		{"no spec", map[string]any{"apiVersion": "kafka.strimzi.io/v1", "kind": "KafkaTopic"}, []string{"spec: Required value"}},
 	}
 	for _, tt := range tests {
