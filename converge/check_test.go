@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -140,7 +141,7 @@ func TestCheckCouldNotTell(t *testing.T) {
 		{
 			name:    "the peer decides all partitions but one",
 			setup:   setup{drMute: only(1)},
-			enough:  both(bySite("dc", partitions), bySite("dr", 1)),
+			enough:  both(bySite("dc", partitions), both(peersOwn(1), mirrored(1))),
 			exit:    map[converge.Policy]int{converge.PeerRequire: 2, converge.PeerReport: 0},
 			missing: "dr", want: "dr attests other partitions, not this one",
 		},
@@ -249,10 +250,18 @@ func TestCheckKafkaTrouble(t *testing.T) {
 	t.Parallel()
 	t.Run("absent", func(t *testing.T) {
 		t.Parallel()
-		w := newWorld(t, setup{})
-		c := w.dc.config(converge.PeerReport)
-		w.dc.kafka.Close()
-		c.Timeout = 200 * time.Millisecond
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		addr := l.Addr().String()
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		c := converge.Config{
+			Sites: wal.Sites{Self: "dc", Peer: "dr"}, Log: topic, Partitions: 1, SigningKey: secret, Policy: converge.PeerReport,
+			Kafka: []kgo.Opt{kgo.SeedBrokers(addr)}, Timeout: 200 * time.Millisecond,
+		}
 		r, err := converge.Check(t.Context(), c)
 		if err != nil || r.Exit != 2 || !strings.Contains(r.Sentence, "Kafka of dc does not answer") {
 			t.Errorf("got %v, %+v; want exit 2 and that Kafka does not answer", err, r)

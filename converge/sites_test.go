@@ -34,7 +34,7 @@ type world struct {
 type site struct {
 	w      *world
 	name   string
-	kafka  *kfake.Cluster
+	addrs  []string
 	client *kgo.Client
 	signer *wal.Signer
 	// answers says whether the applier decides records of a partition.
@@ -86,7 +86,7 @@ func (w *world) site(name string, mute func(int32) bool) *site {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	s := &site{w: w, name: name, kafka: k, signer: signer, barriers: make([]uint64, partitions)}
+	s := &site{w: w, name: name, addrs: k.ListenAddrs(), signer: signer, barriers: make([]uint64, partitions)}
 	s.answers = func(p int32) bool { return mute == nil || !mute(p) }
 	s.client = s.open(kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0))
 	return s
@@ -94,7 +94,7 @@ func (w *world) site(name string, mute func(int32) bool) *site {
 
 func (s *site) open(opts ...kgo.Opt) *kgo.Client {
 	s.w.t.Helper()
-	c, err := kgo.NewClient(append(opts, kgo.SeedBrokers(s.kafka.ListenAddrs()...))...)
+	c, err := kgo.NewClient(append(opts, kgo.SeedBrokers(s.addrs...))...)
 	if err != nil {
 		s.w.t.Fatal(err)
 	}
@@ -234,7 +234,7 @@ func (s *site) config(policy converge.Policy) converge.Config {
 	}
 	return converge.Config{
 		Sites: wal.Sites{Self: s.name, Peer: peer}, Log: topic, Partitions: partitions, SigningKey: secret,
-		Kafka: []kgo.Opt{kgo.SeedBrokers(s.kafka.ListenAddrs()...)}, Policy: policy, Timeout: 30 * time.Second,
+		Kafka: []kgo.Opt{kgo.SeedBrokers(s.addrs...)}, Policy: policy, Timeout: 30 * time.Second,
 	}
 }
 

@@ -112,7 +112,8 @@ func (t *Tracker) Add(a wal.Attestation) (changed []Verdict) {
 	default:
 		*l = logOf{id: a.TopicID, known: true, time: a.Time}
 		for i := range p.streams {
-			p.streams[i] = stream{verdict: t.none(a.Partition, before[i].Origin)}
+			p.streams[i].forget(site, i == site)
+			p.streams[i].verdict = t.none(a.Partition, before[i].Origin)
 		}
 	}
 	s := &p.streams[origin]
@@ -125,6 +126,14 @@ func (t *Tracker) Add(a wal.Attestation) (changed []Verdict) {
 		}
 	}
 	return changed
+}
+
+// forget drops what a site said, and all barriers if they are its own.
+func (s *stream) forget(site int, own bool) {
+	s.marks = slices.DeleteFunc(s.marks, func(m mark) bool { return own || m.by[1-site] == nil })
+	for i := range s.marks {
+		s.marks[i].by[site] = nil
+	}
 }
 
 // add is false if the attestation says nothing new.
