@@ -37,6 +37,7 @@ func TestScenarios(t *testing.T) {
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"site":     verb((*site).start),
 			"append":   verb((*site).append),
+			"mirror":   verb((*site).mirror),
 			"position": verb((*site).position),
 			"want":     verb((*site).want),
 			"redis":    verb((*site).redis),
@@ -166,6 +167,26 @@ func (s *site) append(_ *testscript.TestScript, args []string) error {
 	return nil
 }
 
+// mirror commit|abort COMMAND ARG...: one record as the exactly-once mirror writes it, without the mark and in a transaction.
+func (s *site) mirror(_ *testscript.TestScript, args []string) error {
+	client, err := kgo.NewClient(kgo.SeedBrokers(s.kafka.Cluster.ListenAddrs()...), kgo.TransactionalID("mirror"), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	r := s.kafka.Op(args[1:]...)
+	r.Headers = slices.DeleteFunc(r.Headers, func(h kgo.RecordHeader) bool { return h.Key == wal.HeaderLocal })
+	if err := client.BeginTransaction(); err != nil {
+		return err
+	}
+	if err := client.ProduceSync(ctx, r).FirstErr(); err != nil {
+		return err
+	}
+	return client.EndTransaction(ctx, kgo.TransactionEndTry(args[0] == "commit"))
+}
+
 func (s *site) client() *redis.Client { return s.redises[s.primary].Client }
 
 // position PARTITION NEXT: waits until the primary's checkpoint stands there.
@@ -259,8 +280,12 @@ func (s *site) copy(_ *testscript.TestScript, args []string) error {
 	return c.SlaveOf(context.Background(), "no", "one").Err()
 }
 
-// failover NAME: the Sentinels name another Redis from now on.
+// failover NAME: the Sentinels name another Redis from now on; nowhere = they are not set up, and answer 127.0.0.1.
 func (s *site) failover(_ *testscript.TestScript, args []string) error {
+	if args[0] == "nowhere" {
+		s.sentinels.Name("127.0.0.1:6379")
+		return nil
+	}
 	s.primary = args[0]
 	s.sentinels.Name(s.proxies[args[0]].Addr)
 	return nil
