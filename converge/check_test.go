@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net"
 	"slices"
 	"strings"
@@ -49,6 +50,84 @@ func TestCheckConverged(t *testing.T) {
 	for _, row := range r.Streams {
 		if row.Barrier.Number < 2 {
 			t.Errorf("got barrier %d of %s, want a number above the first check's", row.Barrier.Number, row.Origin)
+		}
+	}
+}
+
+// In an epoch only the active site's stream is open: a check at the passive site waits for the active one's next barrier.
+func TestCheckInAnEpoch(t *testing.T) {
+	t.Parallel()
+	for _, active := range []string{"dc", "dr"} {
+		t.Run(active+" is active", func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, setup{epoch: wal.Epoch{Generation: 1, Site: active}})
+			r := w.dc.checkUntil(converge.PeerRequire, never)
+			if r.Exit != 0 || len(r.Streams) != partitions {
+				t.Fatalf("got exit %d, %d streams: %s; want 0, %d", r.Exit, len(r.Streams), r.Sentence, partitions)
+			}
+			for _, row := range r.Streams {
+				if row.Origin != active {
+					t.Errorf("got origin %s, want %s", row.Origin, active)
+				}
+			}
+		})
+	}
+}
+
+// A barrier of the peer that both attested before the check began tells nothing about what came since.
+func TestCheckWantsYoungBarriers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{noPeriod: true})
+	w.peerBarriersFrom(1)
+	before := map[string]bool{}
+	w.dc.watch(func(a wal.Attestation) bool { // until both have attested them
+		before[fmt.Sprint(a.Site, a.Partition)] = true
+		return len(before) == 4
+	})
+	seen := map[string]bool{}
+	r := w.dc.checkUntil(converge.PeerRequire, func(a wal.Attestation) bool {
+		seen[fmt.Sprint(a.Site, a.Partition, a.Barrier.Origin)] = true
+		return len(seen) == 8
+	})
+	if r.Exit != 2 || !strings.Contains(r.Sentence, "dr has appended no barrier of its own since") {
+		t.Errorf("got exit %d, %s; want 2: no young barrier of dr", r.Exit, r.Sentence)
+	}
+	for _, row := range r.Streams {
+		want := converge.Converged
+		if row.Origin == "dr" {
+			want = converge.Unknown
+		}
+		if row.State != want {
+			t.Errorf("partition %d, origin %s: got %s, want %s", row.Partition, row.Origin, row.State, want)
+		}
+	}
+}
+
+// A number below those that the appliers remember would look like a repeating mirror, so the check reads back as far as it must.
+func TestCheckLearnsTheNumberFromAfar(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{})
+	w.dc.barrier(0, 40)
+	w.dc.barrier(1, 41)
+	attested := map[int32]bool{}
+	w.dc.watch(func(a wal.Attestation) bool { // at dc
+		attested[a.Partition] = attested[a.Partition] || a.Site == "dc" && a.Barrier.Number >= 40
+		return attested[0] && attested[1]
+	})
+	// Attestations of the peer's barriers bury them.
+	for i := range 1000 {
+		w.dc.attest(wal.Attestation{
+			Version: 1, Site: "dc", TopicID: w.dc.topicID, Offset: int64(i), Barrier: wal.AttestedBarrier{Origin: "dr", Number: 1, ID: "old"},
+			Streams: map[string]wal.StreamState{"dr": {}}, Time: 1,
+		})
+	}
+	r := w.dc.checkUntil(converge.PeerRequire, never)
+	if r.Exit != 0 {
+		t.Fatal(r.Sentence)
+	}
+	for _, row := range r.Streams {
+		if least := uint64(42 + row.Partition); row.Origin == "dc" && row.Barrier.Number < least {
+			t.Errorf("partition %d: got number %d, want at least %d", row.Partition, row.Barrier.Number, least)
 		}
 	}
 }

@@ -28,6 +28,7 @@ var secret = []byte("0123456789abcdef0123456789abcdef")
 type world struct {
 	t      *testing.T
 	ctx    context.Context
+	setup  setup
 	dc, dr *site
 }
 
@@ -37,6 +38,8 @@ type site struct {
 	addrs  []string
 	client *kgo.Client
 	signer *wal.Signer
+	// topicID is that of the log.
+	topicID wal.TopicID
 	// answers says whether the applier decides records of a partition.
 	answers func(partition int32) bool
 	// barriers counts the barriers that the applier has appended.
@@ -54,12 +57,14 @@ func everything(string, *kgo.Record) bool { return true }
 type setup struct {
 	loses          loses
 	dcMute, drMute func(partition int32) bool
+	epoch          wal.Epoch // of both sites
+	noPeriod       bool      // appliers append no barriers
 }
 
 func newWorld(t *testing.T, s setup) *world {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	w := &world{t: t, ctx: ctx}
+	w := &world{t: t, ctx: ctx, setup: s}
 	var wg sync.WaitGroup
 	t.Cleanup(func() { cancel(); wg.Wait() })
 	w.dc, w.dr = w.site("dc", s.dcMute), w.site("dr", s.drMute)
@@ -89,6 +94,11 @@ func (w *world) site(name string, mute func(int32) bool) *site {
 	s := &site{w: w, name: name, addrs: k.ListenAddrs(), signer: signer, barriers: make([]uint64, partitions)}
 	s.answers = func(p int32) bool { return mute == nil || !mute(p) }
 	s.client = s.open(kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0))
+	topics, err := kadm.NewClient(s.client).ListTopics(w.ctx, topic)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	s.topicID = wal.TopicID(topics[topic].ID)
 	return s
 }
 
@@ -103,7 +113,8 @@ func (s *site) open(opts ...kgo.Opt) *kgo.Client {
 }
 
 func (s *site) produce(r *kgo.Record) {
-	if err := s.client.ProduceSync(s.w.ctx, r).FirstErr(); err != nil && s.w.ctx.Err() == nil {
+	err := s.client.ProduceSync(s.w.ctx, r).FirstErr()
+	if err != nil && s.w.ctx.Err() == nil && !errors.Is(err, kgo.ErrClientClosed) {
 		s.w.t.Errorf("%s: %v", s.name, err)
 	}
 }
@@ -140,17 +151,13 @@ func (s *site) barrier(p int32, number uint64) {
 func (s *site) apply(sites wal.Sites, p int32) {
 	c := s.open(kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: {p: kgo.NewOffset().AtStart()}}))
 	var pos wal.Position
-	topics, err := kadm.NewClient(c).ListTopics(s.w.ctx, topic)
-	if err != nil {
-		s.w.t.Errorf("%s: %v", s.name, err)
-		return
-	}
-	pos.TopicID = wal.TopicID(topics[topic].ID)
+	pos.Epoch = s.w.setup.epoch
+	pos.TopicID = s.topicID
 	var chain wal.Chain
 	var highest uint64
 	for {
 		fetches := c.PollFetches(s.w.ctx)
-		if s.w.ctx.Err() != nil {
+		if s.w.ctx.Err() != nil || fetches.IsClientClosed() {
 			return
 		}
 		fetches.EachRecord(func(k *kgo.Record) {
@@ -183,7 +190,7 @@ func (s *site) apply(sites wal.Sites, p int32) {
 			a := pos.Attest(sites, p, e.Origin, control.Barrier)
 			a.Time = time.Now().UnixMilli()
 			s.attest(a)
-			if e.Origin == wal.Mirrored && control.Barrier.ID[:2] != s.name && len(control.Barrier.ID) > 12 { // the check's
+			if !s.w.setup.noPeriod && e.Origin == wal.Mirrored && control.Barrier.ID[:2] != s.name && len(control.Barrier.ID) > 12 { // the check's
 				highest++
 				s.barrier(p, highest)
 			}
@@ -202,12 +209,30 @@ func (s *site) attest(a wal.Attestation) {
 	})
 }
 
+// watch reads the site's attestations until enough says so.
+func (s *site) watch(enough func(wal.Attestation) bool) {
+	c := s.open(kgo.ConsumeTopics(wal.AttestTopic(topic)), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	for done := false; !done; {
+		fetches := c.PollFetches(s.w.ctx)
+		if err := fetches.Err(); err != nil {
+			s.w.t.Fatal(err)
+		}
+		fetches.EachRecord(func(r *kgo.Record) {
+			a, err := wal.ParseAttestation(r.Value)
+			if err != nil {
+				s.w.t.Error(err)
+			}
+			done = enough(a) || done
+		})
+	}
+}
+
 // mirror carries what was first appended at from to the other site, and takes the mark off it.
 func (w *world) mirror(from, to *site, loses loses) {
 	c := from.open(kgo.ConsumeTopics(topic, wal.AttestTopic(topic)), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	for {
 		fetches := c.PollFetches(w.ctx)
-		if w.ctx.Err() != nil {
+		if w.ctx.Err() != nil || fetches.IsClientClosed() {
 			return
 		}
 		fetches.EachRecord(func(r *kgo.Record) {
