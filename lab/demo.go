@@ -94,6 +94,9 @@ func bringUp(ctx context.Context, dir string, say *demo.Narrator) (*sites.Sites,
 		return nil, nil, errors.Join(err, logFile.Close())
 	}
 	for _, site := range s.Names() {
+		if err := os.WriteFile(filepath.Join(dir, site+"-kafka-ca.crt"), s.Kafka(site).CA(), 0o600); err != nil {
+			return nil, nil, errors.Join(err, s.Close(), logFile.Close())
+		}
 		say.Step("site "+site, "%d Redis, %d Sentinels, %d appliers, mirror %s", len(s.Redis(site).Redis()), len(s.Redis(site).Sentinels()),
 			len(s.Pods(site)), s.Mirror(site))
 	}

@@ -48,7 +48,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exitUsage
 	}
 	verbs := map[string]func(context.Context, *flag.FlagSet, []string, io.Writer, io.Writer) int{
-		"demo": runDemo,
+		"demo": runDemo, "up": runUp, "serve": runServe, "down": runDown, "status": runStatus,
+		"fault": runCommand("fault"), "check": runCommand("check"),
 	}
 	verb, ok := verbs[args[0]]
 	if !ok {

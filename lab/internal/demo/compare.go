@@ -75,10 +75,12 @@ func (d *demo) count(ctx context.Context) (bool, error) {
 		if err != nil {
 			return false, fmt.Errorf("%s: read the checkpoints: %w", site, err)
 		}
-		line := fmt.Sprintf("%d records of poison in its DLQ, %d commands that Redis refused", sum(poison), refused)
-		if !maps.Equal(poison, d.poison) || refused != d.refused {
+		// Redis tells what it refused only in its answer. An answer that a kill cuts off takes the count with it, so that
+		// a site may have counted less than there was. It is for people, nothing is decided by it.
+		line := fmt.Sprintf("%d records of poison in its DLQ, %d of %d refused commands counted", sum(poison), refused, d.refused)
+		if !maps.Equal(poison, d.poison) || refused > d.refused {
 			ok = false
-			line += fmt.Sprintf("; produced:%s, %d refused; found:%s, %d refused", spell(d.poison), d.refused, spell(poison), refused)
+			line += fmt.Sprintf("; poison produced:%s; found:%s", spell(d.poison), spell(poison))
 		}
 		d.say.Step("aside "+site, "%s", line)
 	}

@@ -161,7 +161,7 @@ func (s *site) environ(p pod, c container, mounts map[string]string) ([]envVar, 
 				value = dir + rest
 			}
 		}
-		if value, err = s.lab.addresses.Rewrite(value); err != nil {
+		if value, err = s.in.Addresses.Rewrite(value); err != nil {
 			return nil, fmt.Errorf("env %s: %w", e.Name, err)
 		}
 		out = append(out, envVar{Name: e.Name, Value: value})

@@ -3,6 +3,8 @@ package realise
 import (
 	"context"
 	"fmt"
+	"path/filepath"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/sasl/scram"
@@ -12,11 +14,16 @@ import (
 	"github.com/comptech-lab/redis-wal/lab/internal/mirror"
 )
 
+// readyWithin is more than a pod takes on a busy machine; a pod that is not ready then says why in its log.
+const readyWithin = 90 * time.Second
+
 // awaitReady waits for every pod's readiness probe.
 func (s *site) awaitReady(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, readyWithin, fmt.Errorf("not ready after %s", readyWithin))
+	defer cancel()
 	for _, p := range s.pods {
 		if err := await.True(ctx, "readiness", p.Ready); err != nil {
-			return fmt.Errorf("%w; its log is %s", err, s.lab.cfg.Group.LogFile(p.Name))
+			return fmt.Errorf("%w; see its log, %s", err, filepath.Base(s.lab.cfg.Group.LogFile(p.Name)))
 		}
 	}
 	return nil
@@ -24,7 +31,7 @@ func (s *site) awaitReady(ctx context.Context) error {
 
 // clientOpts turns a side of a mirror into a client: names into addresses, Secrets into certificates and a password.
 func (s *site) clientOpts(spec mirror.Spec, e mirror.Endpoint) ([]kgo.Opt, error) {
-	brokers, err := s.lab.addresses.List(e.BootstrapServers)
+	brokers, err := s.in.Addresses.List(e.BootstrapServers)
 	if err != nil {
 		return nil, fmt.Errorf("bootstrapServers: %w", err)
 	}

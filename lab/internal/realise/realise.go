@@ -32,6 +32,9 @@ type Input struct {
 	Objects []manifest.Object
 	// Kafka is the site's Kafka; somebody else's stack on a cluster.
 	Kafka *broker.Kafka
+	// Addresses leads from the Kafka addresses in the objects to the lab's; the Services are added to it. Each site has its
+	// own: the same Service name means something else on another cluster.
+	Addresses *Addresses
 	// Given are Secrets that exist before the program, as Strimzi's cluster CA does.
 	Given []manifest.Object
 }
@@ -46,17 +49,14 @@ type Config struct {
 	Group *process.Group
 	// Block gives the addresses.
 	Block *loopback.Block
-	// Addresses leads from the objects' Kafka addresses to the lab's; the Services are added to it.
-	Addresses *Addresses
 	// Log gets what the operators and kubelets would log.
 	Log *slog.Logger
 }
 
 // Lab is a set of running sites.
 type Lab struct {
-	cfg       Config
-	addresses *Addresses
-	sites     map[string]*site
+	cfg   Config
+	sites map[string]*site
 }
 
 type site struct {
@@ -93,7 +93,7 @@ const podRestartAfter = time.Second
 // Start makes all sites real and returns when every pod is ready. Jobs are not run: [Lab.RunJobs] does. On an error all
 // that was started is left to Close.
 func Start(ctx context.Context, cfg Config, inputs ...Input) (*Lab, error) {
-	lab := &Lab{cfg: cfg, addresses: cfg.Addresses, sites: make(map[string]*site)}
+	lab := &Lab{cfg: cfg, sites: make(map[string]*site)}
 	g, gctx := errgroup.WithContext(ctx)
 	for _, in := range inputs {
 		s := &site{
@@ -223,7 +223,7 @@ func (s *site) makeRedis(ctx context.Context, o manifest.Object) error {
 	s.mu.Lock()
 	s.redis = f
 	s.mu.Unlock()
-	s.lab.addresses.AddService("rfs-"+spec.Metadata.Name, spec.Metadata.Namespace, redisfailover.SentinelPort, f.Sentinels()...)
+	s.in.Addresses.AddService("rfs-"+spec.Metadata.Name, spec.Metadata.Namespace, redisfailover.SentinelPort, f.Sentinels()...)
 	return nil
 }
 

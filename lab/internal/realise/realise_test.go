@@ -116,8 +116,8 @@ func start(t *testing.T, objs []manifest.Object) (*realise.Lab, context.Context,
 	addresses := realise.NewAddresses()
 	addresses.AddService("kafka-bootstrap", "kafka", 9095, "127.9.9.9:9095", "127.9.9.10:9095")
 	lab, err := realise.Start(ctx, realise.Config{
-		Dir: dir, Binary: exe, Group: group, Block: blk, Addresses: addresses, Log: slog.New(slog.DiscardHandler),
-	}, realise.Input{Site: "dc", Objects: objs})
+		Dir: dir, Binary: exe, Group: group, Block: blk, Log: slog.New(slog.DiscardHandler),
+	}, realise.Input{Site: "dc", Objects: objs, Addresses: addresses})
 	t.Cleanup(func() {
 		if err := lab.Close(); err != nil {
 			t.Error(err)

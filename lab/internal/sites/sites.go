@@ -113,32 +113,31 @@ func Start(ctx context.Context, cfg Config) (_ *Sites, err error) {
 	}
 	cfg.Say("kafka", "%d brokers per site, TLS, SCRAM-SHA-512, ACLs", brokers)
 	began := time.Now()
-	addresses := realise.NewAddresses()
 	var inputs []realise.Input
 	var counts []string
 	for i, name := range cfg.Names {
-		d, err := cfg.Program(name, cfg.Names[1-i], ca)
+		peer := cfg.Names[1-i]
+		d, err := cfg.Program(name, peer, ca)
 		if err != nil {
 			return s, fmt.Errorf("program of %s: %w", name, err)
 		}
 		s.declared[name] = d
 		counts = append(counts, fmt.Sprintf("%s declares %d objects", name, len(d.Objects)))
-		inputs = append(inputs, realise.Input{
-			Site: name, Kafka: s.kafka[name], Objects: d.Objects, Given: []manifest.Object{clusterCA(d, ca[name])},
-		})
-	}
-	for i, name := range cfg.Names {
-		d, peer := s.declared[name], s.declared[cfg.Names[1-i]]
-		for _, address := range append([]string{d.Bootstrap}, peer.PeerBootstrap...) {
-			addresses.Add(address, s.kafka[name].Addrs()...)
+		addresses := realise.NewAddresses()
+		addresses.Add(d.Bootstrap, s.kafka[name].Addrs()...)
+		for _, external := range d.PeerBootstrap {
+			addresses.Add(external, s.kafka[peer].Addrs()...)
 		}
+		inputs = append(inputs, realise.Input{
+			Site: name, Kafka: s.kafka[name], Addresses: addresses, Objects: d.Objects, Given: []manifest.Object{clusterCA(d, ca[name])},
+		})
 	}
 	cfg.Say("program", "%s, in %.1f s", strings.Join(counts, ", "), time.Since(began).Seconds())
 	if err := build.Wait(); err != nil {
 		return s, err
 	}
 	s.Lab, err = realise.Start(ctx, realise.Config{
-		Dir: cfg.Dir, Binary: s.Binary, Group: s.Group, Block: s.Block, Addresses: addresses, Log: cfg.Log,
+		Dir: cfg.Dir, Binary: s.Binary, Group: s.Group, Block: s.Block, Log: cfg.Log,
 	}, inputs...)
 	s.closers = append(s.closers, s.Lab.Close)
 	return s, err
