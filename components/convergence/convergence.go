@@ -112,19 +112,17 @@ func (c *Convergence) build(ctx *pulumi.Context, name string, args Args) error {
 	object := kube.Object{Name: args.Name, Namespace: args.Namespace, Labels: labels}
 	volumes, mounts := kube.Mount(args.Credentials.Files(args.KafkaCAOf, &args.Config.Identity, &args.Config.Kafka))
 
-	after := args.After
 	if args.Network.On() {
 		kafka, err := kube.Brokers(args.Kafka, args.Config.Brokers)
 		if err != nil {
 			return err
 		}
-		policy, err := kube.NewPolicy(ctx, name+"-network", kube.Policy{
+		_, err = kube.NewPolicy(ctx, name+"-network", kube.Policy{
 			Object: object, Selects: labels, To: []kube.Rule{kafka, kube.DNS(args.Network.DNS)},
 		}, pulumi.Parent(c))
 		if err != nil {
 			return err
 		}
-		after = append(after[:len(after):len(after)], policy)
 	}
 
 	// A replaced Job is a new one: with a new template, or after a failure, it must run again.
@@ -159,7 +157,7 @@ func (c *Convergence) build(ctx *pulumi.Context, name string, args Args) error {
 		},
 	},
 		pulumi.Parent(c),
-		pulumi.DependsOn(after),
+		pulumi.DependsOn(slices.Concat(args.After, c.Resources())),
 		pulumi.DeleteBeforeReplace(true), // the name is fixed
 		pulumi.ReplacementTrigger(pulumi.String(args.Desired)),
 		pulumi.Timeouts(&pulumi.CustomTimeouts{Create: (args.Deadline() + awaitSlack).String(), Update: (args.Deadline() + awaitSlack).String()}),

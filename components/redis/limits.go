@@ -44,16 +44,21 @@ func CheckReplicas(n int) error {
 	return nil
 }
 
-// CheckSentinels says whether so many Sentinels can elect a new primary. The operator tells them quorum replicas/2+1 and
-// nothing else, so another quorum cannot be had.
-func CheckSentinels(replicas, quorum int) error {
-	switch majority := replicas/2 + 1; {
-	case replicas < 3 || replicas%2 == 0:
-		return fmt.Errorf("replicas: %d Sentinels cannot lose one and keep a majority that outvotes the rest; want 3 or another odd number above it", replicas)
-	case quorum > replicas:
-		return fmt.Errorf("quorum: %d is above the number of Sentinels (%d), so no failover would ever happen; leave it out: the operator sets %d", quorum, replicas, majority)
+// CheckSentinels says whether so many Sentinels can elect a new primary.
+func CheckSentinels(n int) error {
+	if n < 3 || n%2 == 0 {
+		return fmt.Errorf("%d Sentinels cannot lose one and keep a majority that outvotes the rest; want 3 or another odd number above it", n)
+	}
+	return nil
+}
+
+// CheckQuorum says whether a quorum can be had. The operator tells the Sentinels their majority and nothing else.
+func CheckQuorum(sentinels, quorum int) error {
+	switch majority := sentinels/2 + 1; {
+	case quorum > sentinels:
+		return fmt.Errorf("%d is above the number of Sentinels (%d), so no failover would ever happen; leave it out: the operator sets %d", quorum, sentinels, majority)
 	case quorum != majority:
-		return fmt.Errorf("quorum: %d cannot be had, the operator always sets %d for %d Sentinels; leave it out", quorum, majority, replicas)
+		return fmt.Errorf("%d cannot be had, the operator always sets %d for %d Sentinels; leave it out", quorum, majority, sentinels)
 	}
 	return nil
 }
@@ -94,7 +99,7 @@ func parseAmount(s, shown, want string, units []unit) (int64, error) {
 			continue
 		}
 		n, err := strconv.ParseFloat(digits, 64)
-		if err != nil || n <= 0 || digits != strings.Trim(digits, "+eExX_pPnNiI") {
+		if err != nil || n <= 0 || strings.ContainsFunc(digits, func(r rune) bool { return r != '.' && (r < '0' || r > '9') }) {
 			break
 		}
 		return int64(n * u.factor), nil

@@ -214,7 +214,7 @@ func (a Args) validate() error {
 	if _, err := ParseQuantity(a.Resources.Limits.Memory); err != nil {
 		errs = append(errs, fmt.Errorf("Resources.Limits.Memory: %w", err))
 	}
-	errs = append(errs, CheckReplicas(a.Replicas), CheckSentinels(a.Sentinel.Replicas, a.Sentinel.Replicas/2+1),
+	errs = append(errs, CheckReplicas(a.Replicas), CheckSentinels(a.Sentinel.Replicas),
 		CheckMaxMemory(a.MaxMemory, a.Resources.Limits.Memory))
 	return errors.Join(errs...)
 }

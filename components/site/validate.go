@@ -256,7 +256,8 @@ func (c *checker) redis(a Args) {
 			c.add1(path+".effect", oneOf(t.Effect, "NoSchedule", "PreferNoSchedule", "NoExecute"))
 		}
 	}
-	c.add1("sentinel", redis.CheckSentinels(a.Sentinel.Replicas, a.Sentinel.Quorum))
+	c.add1("sentinel.replicas", redis.CheckSentinels(a.Sentinel.Replicas))
+	c.add1("sentinel.quorum", redis.CheckQuorum(a.Sentinel.Replicas, a.Sentinel.Quorum))
 	c.between("sentinel.downAfter", a.Sentinel.DownAfter, 500*time.Millisecond, 5*time.Minute)
 	c.between("sentinel.failoverTimeout", a.Sentinel.FailoverTimeout, time.Second, 10*time.Minute)
 }

@@ -79,7 +79,7 @@ type Pods struct {
 
 // Network says which pods take part, so that the network policies can be computed.
 type Network struct {
-	// Enabled says whether network policies are declared; nil = true. Without them nothing keeps the Sentinels of two
+	// Enabled says whether network policies are declared. Without them nothing keeps the Sentinels of two
 	// Redis apart when pod addresses are used again.
 	Enabled *bool `json:"enabled,omitempty"`
 	// Operator are the pods of the Redis operator, which must reach Redis and Sentinel.
