@@ -167,9 +167,11 @@ func sum(m map[string]int) int {
 	return n
 }
 
+func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
 func spell(m map[string]int) string {
 	s := ""
-	for _, k := range slices.Sorted(maps.Keys(m)) {
+	for _, k := range sorted(m) {
 		s += fmt.Sprintf(" %s=%d", k, m[k])
 	}
 	return s

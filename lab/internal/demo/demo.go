@@ -29,7 +29,7 @@ type Plan struct {
 	Poison int
 	// Rate is how many operations per second are produced; 0 = as fast as Kafka takes them.
 	Rate int
-	// KillAfter is the part of the operations after which the primary and an applier are killed.
+	// KillAfter is the part of the operations after which the primary and an applier are killed: above 0, below 1.
 	KillAfter float64
 	// Seed makes the operations; the same seed makes the same ones.
 	Seed uint64
@@ -59,6 +59,9 @@ type demo struct {
 // what is not so is on the narrator's page. An error means that the demo could not be carried out.
 func Run(ctx context.Context, plan Plan, s *sites.Sites, dir string, say *Narrator) (ok bool, err error) {
 	d := &demo{plan: plan, sites: s, say: say, a: s.Names()[0], b: s.Names()[1], poison: make(map[string]int)}
+	if plan.KillAfter <= 0 || plan.KillAfter >= 1 || plan.Ops < 1 || plan.Keys < 1 {
+		return false, fmt.Errorf("plan %+v: want operations, keys, and a kill in the middle", plan)
+	}
 	ip, err := s.Block.Next()
 	if err != nil {
 		return false, err
@@ -165,6 +168,11 @@ func (d *demo) work(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(ctx)
 	kill := make(chan struct{})
 	g.Go(func() error { return d.produce(gctx, p, kill) })
+	var seen latencies
+	g.Go(func() (err error) {
+		seen, err = d.sample(gctx, p, watch, kill)
+		return err
+	})
 	g.Go(func() error {
 		select {
 		case <-kill:
@@ -192,6 +200,7 @@ func (d *demo) work(ctx context.Context) error {
 	<-watching
 	d.say.Step("produced", "%s acknowledged in %.1f s, %s per second", thousands(p.Count()), took.Seconds(), thousands(int64(float64(p.Count())/took.Seconds())))
 	watch.summary()
+	d.say.Step("readable", "%s, before the kill", seen)
 	return nil
 }
 
