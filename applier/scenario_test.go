@@ -112,7 +112,7 @@ func (s *site) start(ts *testscript.TestScript, args []string) error {
 	for k, v := range map[string]string{
 		"APPLIER_SITE": "dc", "APPLIER_PEER": "dr", "APPLIER_PARTITIONS": strconv.Itoa(partitions), "APPLIER_SIGNING_KEY_FILE": keyFile,
 		"APPLIER_KAFKA_BROKERS": strings.Join(s.kafka.Cluster.ListenAddrs(), ","), "APPLIER_SENTINELS": s.sentinels.Addrs[0],
-		"APPLIER_LISTEN": freeAddr(ts), "APPLIER_HALT_CONFIRM": "1s", "APPLIER_BARRIER_INTERVAL": "1h", "APPLIER_MIRROR_EXACTLY_ONCE": "false",
+		"APPLIER_LISTEN": freeAddr(ts), "LISTEN2": freeAddr(ts), "APPLIER_HALT_CONFIRM": "1s", "APPLIER_BARRIER_INTERVAL": "1h", "APPLIER_MIRROR_EXACTLY_ONCE": "false",
 	} {
 		ts.Setenv(k, v)
 	}
@@ -198,7 +198,7 @@ func (s *site) position(_ *testscript.TestScript, args []string) error {
 	return eventually(func(ctx context.Context) error {
 		got, err := s.client().HGet(ctx, wal.CheckpointKey("redis-writes", int32(p)), "next").Result()
 		if err != nil || got != args[1] {
-			return fmt.Errorf("partition %d: got position %q (%v), want %s", p, got, err, args[1])
+			return fmt.Errorf("partition %d: got position %q (%w), want %s", p, got, err, args[1])
 		}
 		return nil
 	})
@@ -264,7 +264,7 @@ func (s *site) copy(_ *testscript.TestScript, args []string) error {
 		return err
 	}
 	c := s.redises[name].Client
-	if err := c.SlaveOf(context.Background(), host, port).Err(); err != nil {
+	if err := c.ReplicaOf(context.Background(), host, port).Err(); err != nil {
 		return err
 	}
 	err = eventually(func(ctx context.Context) error {
@@ -277,7 +277,7 @@ func (s *site) copy(_ *testscript.TestScript, args []string) error {
 	if err != nil {
 		return err
 	}
-	return c.SlaveOf(context.Background(), "no", "one").Err()
+	return c.ReplicaOf(context.Background(), "no", "one").Err()
 }
 
 // failover NAME: the Sentinels name another Redis from now on; nowhere = they are not set up, and answer 127.0.0.1.
@@ -354,7 +354,7 @@ func (s *site) http(ts *testscript.TestScript, args []string) error {
 	return eventually(func(ctx context.Context) error {
 		body, status, err := get(ctx, ts, args[0])
 		if err != nil || strconv.Itoa(status) != args[1] {
-			return fmt.Errorf("%s: got %d %s (%v), want %s", args[0], status, body, err, args[1])
+			return fmt.Errorf("%s: got %d %s (%w), want %s", args[0], status, body, err, args[1])
 		}
 		return nil
 	})

@@ -38,17 +38,26 @@ func TestReadRun(t *testing.T) {
 		want   []string // each must be in the error; none = no error
 	}{
 		{"the least", nil, nil},
-		{"nothing at all names every missing variable", map[string]string{"APPLIER_SITE": "-", "APPLIER_PEER": "-", "APPLIER_PARTITIONS": "-", "APPLIER_SIGNING_KEY_FILE": "-", "APPLIER_KAFKA_BROKERS": "-", "APPLIER_SENTINELS": "-"},
-			[]string{"APPLIER_SITE: is not set", "APPLIER_PEER: is not set", "APPLIER_PARTITIONS: is not set", "APPLIER_SIGNING_KEY_FILE: is not set", "APPLIER_KAFKA_BROKERS: is not set", "APPLIER_SENTINELS: is not set"}},
-		{"a value that does not parse is not replaced by its default", map[string]string{"APPLIER_BARRIER_INTERVAL": "ten", "APPLIER_BATCH_RECORDS": "1k", "APPLIER_MIRROR_EXACTLY_ONCE": "ja"},
-			[]string{`APPLIER_BARRIER_INTERVAL="ten": want a duration such as 10s`, `APPLIER_BATCH_RECORDS="1k": want a whole number`, `APPLIER_MIRROR_EXACTLY_ONCE="ja": want true or false`}},
+		{
+			"nothing at all names every missing variable",
+			map[string]string{"APPLIER_SITE": "-", "APPLIER_PEER": "-", "APPLIER_PARTITIONS": "-", "APPLIER_SIGNING_KEY_FILE": "-", "APPLIER_KAFKA_BROKERS": "-", "APPLIER_SENTINELS": "-"},
+			[]string{"APPLIER_SITE: is not set", "APPLIER_PEER: is not set", "APPLIER_PARTITIONS: is not set", "APPLIER_SIGNING_KEY_FILE: is not set", "APPLIER_KAFKA_BROKERS: is not set", "APPLIER_SENTINELS: is not set"},
+		},
+		{
+			"a value that does not parse is not replaced by its default",
+			map[string]string{"APPLIER_BARRIER_INTERVAL": "ten", "APPLIER_BATCH_RECORDS": "1k", "APPLIER_MIRROR_EXACTLY_ONCE": "ja"},
+			[]string{`APPLIER_BARRIER_INTERVAL="ten": want a duration such as 10s`, `APPLIER_BATCH_RECORDS="1k": want a whole number`, `APPLIER_MIRROR_EXACTLY_ONCE="ja": want true or false`},
+		},
 		{"an unknown policy", map[string]string{"APPLIER_POISON": "ignore"}, []string{`APPLIER_POISON="ignore"`, "want skip, halt"}},
 		{"an unknown verbosity", map[string]string{"APPLIER_VERBOSITY": "loud"}, []string{`APPLIER_VERBOSITY="loud"`}},
 		{"the peer is the site", map[string]string{"APPLIER_PEER": "dc"}, []string{`APPLIER_PEER="dc": is this site itself`}},
 		{"a site that is no DNS label", map[string]string{"APPLIER_SITE": "DC_1"}, []string{`APPLIER_SITE="DC_1": want a DNS label`}},
 		{"no partitions", map[string]string{"APPLIER_PARTITIONS": "0"}, []string{"APPLIER_PARTITIONS=0: want at least 1"}},
-		{"addresses without a port, all of them", map[string]string{"APPLIER_KAFKA_BROKERS": "kafka", "APPLIER_SENTINELS": ":26379"},
-			[]string{`APPLIER_KAFKA_BROKERS: "kafka": want host:port`, `APPLIER_SENTINELS: ":26379": want host:port`}},
+		{
+			"addresses without a port, all of them",
+			map[string]string{"APPLIER_KAFKA_BROKERS": "kafka", "APPLIER_SENTINELS": ":26379"},
+			[]string{`APPLIER_KAFKA_BROKERS: "kafka": want host:port`, `APPLIER_SENTINELS: ":26379": want host:port`},
+		},
 		{"a user without a password", map[string]string{"APPLIER_KAFKA_USERNAME": "applier"}, []string{"APPLIER_KAFKA_PASSWORD_FILE: is empty"}},
 		{"a CA without TLS", map[string]string{"APPLIER_KAFKA_CA_FILE": "/ca.crt"}, []string{"set APPLIER_KAFKA_TLS=true"}},
 		{"an empty required value", map[string]string{"APPLIER_SITE": ""}, []string{"APPLIER_SITE"}},

@@ -70,7 +70,7 @@ func (v variable) explain(err error, lookup Lookup) error {
 	if !ok || errors.Is(err, envconfig.ErrMissingRequired) {
 		return fmt.Errorf("%s: is not set and has no default", v.name())
 	}
-	want := ""
+	var want string
 	switch v.value.Interface().(type) {
 	case time.Duration:
 		want = "want a duration such as 10s"

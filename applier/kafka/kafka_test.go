@@ -65,8 +65,11 @@ func TestOptionsRefuse(t *testing.T) {
 		config config.Kafka
 		want   []string
 	}{
-		{"all problems at once", config.Kafka{TLS: true, CAFile: missing, Username: "applier", PasswordFile: missing},
-			[]string{"APPLIER_KAFKA_BROKERS", "APPLIER_KAFKA_CA_FILE", "APPLIER_KAFKA_PASSWORD_FILE", "mount the password", missing}},
+		{
+			"all problems at once",
+			config.Kafka{TLS: true, CAFile: missing, Username: "applier", PasswordFile: missing},
+			[]string{"APPLIER_KAFKA_BROKERS", "APPLIER_KAFKA_CA_FILE", "APPLIER_KAFKA_PASSWORD_FILE", "mount the password", missing},
+		},
 		{"an empty password", config.Kafka{Brokers: []string{"k:1"}, Username: "applier", PasswordFile: file(t, "\n")}, []string{"is empty"}},
 		{"a CA that is none", config.Kafka{Brokers: []string{"k:1"}, TLS: true, CAFile: file(t, "hello")}, []string{"no certificate in PEM"}},
 	}

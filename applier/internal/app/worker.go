@@ -329,7 +329,7 @@ func (w *worker) attest(ctx context.Context, conn *sink.Conn, b *plan.Batch) {
 func (w *worker) explain(b *plan.Batch, err error) error {
 	if n, ok := errors.AsType[*sink.NotApplied](err); ok && n.UnknownCommand() {
 		op := b.OpOf(n.Command)
-		w.stop = &plan.Stop{Offset: op.Offset, Err: fmt.Errorf("offset %d: Redis says %q", op.Offset, n.Err)}
+		w.stop = &plan.Stop{Offset: op.Offset, Err: fmt.Errorf("offset %d: Redis says %w", op.Offset, n.Err)}
 		return fmt.Errorf("%w; planning up to that record", err)
 	}
 	if e, ok := errors.AsType[*sink.ExecError](err); ok {

@@ -67,7 +67,7 @@ func New(o Options) (*Source, error) {
 		kgo.FetchMaxPartitionBytes(fetchPartitionBytes),
 		kgo.FetchMaxBytes(fetchBytes),
 		// A partition that is added waits for the fetch under way to end: this bounds what seeking costs after a failover.
-		kgo.FetchMaxWait(250*time.Millisecond),
+		kgo.FetchMaxWait(250 * time.Millisecond),
 		kgo.MaxConcurrentFetches(1),
 		kgo.MetadataMinAge(250 * time.Millisecond),
 	}, o.Kafka...)

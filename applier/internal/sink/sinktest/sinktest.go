@@ -351,7 +351,7 @@ func freshSentinel(t *testing.T, b *bench) {
 
 func replica(t *testing.T, b *bench) {
 	b.create(t)
-	if err := b.Client.SlaveOf(b.ctx, "127.0.0.1", "1").Err(); err != nil {
+	if err := b.Client.ReplicaOf(b.ctx, "127.0.0.1", "1").Err(); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := b.sink.Open(b.ctx, 0); !errors.Is(err, sink.ErrNoPrimary) {
@@ -362,14 +362,14 @@ func replica(t *testing.T, b *bench) {
 func demoted(t *testing.T, b *bench) {
 	b.create(t)
 	c, cp := b.join(t)
-	if err := b.Client.SlaveOf(b.ctx, "127.0.0.1", "1").Err(); err != nil {
+	if err := b.Client.ReplicaOf(b.ctx, "127.0.0.1", "1").Err(); err != nil {
 		t.Fatal(err)
 	}
 	_, err := b.commit(c, batch(cp, []string{"INCR", "n"}))
 	if err == nil || sink.Retry(err) {
 		t.Errorf("got %v, want an error that ends the session", err)
 	}
-	if err := b.Client.SlaveOf(b.ctx, "no", "one").Err(); err != nil {
+	if err := b.Client.ReplicaOf(b.ctx, "no", "one").Err(); err != nil {
 		t.Fatal(err)
 	}
 	b.want(t, 0, map[string]string{"n": ""})
