@@ -175,6 +175,10 @@ func TestTrackerOfANewLog(t *testing.T) {
 	if got := tr.Verdict(3, "dc"); got.State != converge.Diverged || got.Barrier.Number != 1 {
 		t.Errorf("got %s at %d, want diverged at 1", got.State, got.Barrier.Number)
 	}
+	tr.Add(att("dc", 901, 5)) // of the old log, late
+	if got := tr.Verdict(3, "dc"); got.State != converge.Diverged || got.Barrier.Number != 1 {
+		t.Errorf("got %s at %d after a late attestation of the old log, want it ignored", got.State, got.Barrier.Number)
+	}
 }
 
 // The Tracker remembers a bounded number of barriers, and where a divergence began even if it began before those.
