@@ -205,7 +205,7 @@ func TestImpatientDo(t *testing.T) {
 func TestCancelledContextLeavesOthersAlone(t *testing.T) {
 	t.Parallel()
 	k := cluster(t, 1)
-	p := producer(t, k, walclient.Options{})
+	p := producer(t, k, walclient.Options{Kafka: []kgo.Opt{kgo.MetadataMinAge(10 * time.Millisecond)}})
 	mustDo(t, p, wal.Set("k", "0"))
 	arrived, buffered := make(chan struct{}), make(chan struct{})
 	k.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) { // once
