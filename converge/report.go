@@ -149,21 +149,13 @@ func (w *watch) report(start, now time.Time, trouble error) Report {
 			if who != "" && !slices.Contains(r.Missing, who) {
 				r.Missing = append(r.Missing, who)
 			}
-			last := &r.Streams[len(r.Streams)-1]
-			if row.State == Diverged && diverged == nil {
-				diverged = &Row{}
-				*diverged = *last
-			}
-			if row.State == Unknown && untold == nil {
-				untold = &Row{}
-				*untold = *last
-			}
-			if v := w.tracker.Verdict(p, origin); row.State == Converged {
-				for _, n := range v.Notes {
-					if n = fmt.Sprintf("log equal, but in partition %d %s: run the check with --deep", p, n); !slices.Contains(r.Notes, n) {
-						r.Notes = append(r.Notes, n)
-					}
-				}
+			switch {
+			case row.State == Diverged && diverged == nil:
+				diverged = &row
+			case row.State == Unknown && untold == nil:
+				untold = &row
+			case row.State == Converged:
+				r.Notes = w.noteData(r.Notes, p, origin)
 			}
 		}
 	}
@@ -172,6 +164,17 @@ func (w *watch) report(start, now time.Time, trouble error) Report {
 	}
 	w.conclude(&r, silent, diverged, untold, trouble)
 	return r
+}
+
+// noteData adds why the data may differ although the log is equal.
+func (w *watch) noteData(notes []string, p int32, origin string) []string {
+	for _, n := range w.tracker.Verdict(p, origin).Notes {
+		n = fmt.Sprintf("log equal, but in partition %d %s: run the check with --deep", p, n)
+		if !slices.Contains(notes, n) { // both origins' barriers tell of the same partition
+			notes = append(notes, n)
+		}
+	}
+	return notes
 }
 
 func (w *watch) row(p int32, origin string, now time.Time) (row Row, missing string) {
