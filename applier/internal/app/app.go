@@ -187,7 +187,11 @@ func (a *App) Run(ctx context.Context) (err error) {
 	a.source, err = source.New(source.Options{
 		Kafka: a.kafka, Log: a.cfg.Log, Group: a.cfg.Group,
 		OnAssigned: func(parts []int32) { <-known; a.assign(parts) },
-		OnRevoked:  func(parts []int32) { <-known; a.revoke(parts) },
+		OnRevoked: func(parts []int32) {
+			if <-known; !a.isStopping() { // else Run has let them go already
+				a.revoke(parts)
+			}
+		},
 	})
 	if err != nil {
 		return err
@@ -197,7 +201,7 @@ func (a *App) Run(ctx context.Context) (err error) {
 	every(a.cfg.BarrierInterval, a.barriers)
 	every(commitInterval, a.look)
 	group.Go(func() { a.follow(root) })
-	a.logger.Info("started", "site", a.cfg.Site, "peer", a.cfg.Peer, "log", a.cfg.Log, "version", a.version, "listen", a.Addr().String())
+	a.logger.Info("started", "peer", a.cfg.Peer, "log", a.cfg.Log, "version", a.version, "listen", a.Addr().String())
 
 	<-ctx.Done()
 	a.logger.Info("stopping")

@@ -50,6 +50,9 @@ func (a *App) look(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, commitInterval)
 	defer cancel()
 	ends, err := a.source.StableEnds(ctx)
+	if a.isStopping() {
+		return
+	}
 	if err != nil {
 		a.once.log(a.logger, slog.LevelWarn, "kafka", "Kafka does not answer; trying again", "error", err)
 	} else {
@@ -60,6 +63,9 @@ func (a *App) look(ctx context.Context) {
 		}
 	}
 	info, err := a.sink.Info(ctx, "replication")
+	if a.isStopping() {
+		return
+	}
 	if err != nil {
 		a.once.log(a.logger, slog.LevelWarn, "redis", "no primary answers; trying again", "error", err)
 		a.metrics.linkUp.Set(0)
