@@ -67,13 +67,14 @@ func Decode(text string) (Config, error) {
 	var c Config
 	problems := decode(text, &c)
 	c = c.WithDefaults()
-	c.Args.ReaderSHA256 = c.SecretSource.ReaderSHA256
-	problems.addUnlessKnown(c.validate())
+	c.ReaderSHA256 = c.SecretSource.ReaderSHA256
+	problems.addUnlessKnown(c.problems())
 	return c, problems.err()
 }
 
-func (c Config) validate() error {
-	errs := []error{c.Args.Validate()}
+// problems are what is wrong with the site and with how this stack reaches its cluster.
+func (c Config) problems() error {
+	errs := []error{c.Validate()} // the site's own
 	if strings.Contains(c.Kubeconfig, "\n") {
 		errs = append(errs, errors.New("kubeconfig: is the content of a kubeconfig, which is a secret; want the path of the file"))
 	}
@@ -103,7 +104,7 @@ func read(ctx *pulumi.Context) (Config, error) {
 	}
 	c, err := Decode(text)
 	if err != nil {
-		return Config{}, fmt.Errorf("Pulumi.%s.yaml cannot be used:\n%w", ctx.Stack(), prefixed(ctx.Project()+":"+SiteKey+": ", err))
+		return Config{}, fmt.Errorf("the configuration in Pulumi.%s.yaml cannot be used:\n%w", ctx.Stack(), prefixed(ctx.Project()+":"+SiteKey+": ", err))
 	}
 	if c.SecretSource.Source == SourceConfig {
 		if c.Secrets, err = readSecrets(ctx, c); err != nil {

@@ -294,7 +294,7 @@ func TestBadConfig(t *testing.T) {
 				stack = stack.With(c.path, c.value)
 			}
 			got := refused(t, stack)
-			want := "Pulumi.dc.yaml cannot be used:"
+			want := "the configuration in Pulumi.dc.yaml cannot be used:"
 			for _, line := range tt.want {
 				want += "\n  redis-wal:site: " + line
 			}

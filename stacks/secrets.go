@@ -65,6 +65,9 @@ func (s Secret) command(project, stack string) string {
 	return fmt.Sprintf(`pulumi config set --secret %s:%s "$(openssl rand -hex 24)" --stack %s`, project, s.Key, stack)
 }
 
+// secretCharacters are safe in every file that a secret is written to.
+const secretCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.+/=~"
+
 // check says what is wrong with a value, without showing it.
 func (s Secret) check(value string) error {
 	if len(value) < s.MinLength {
@@ -72,7 +75,7 @@ func (s Secret) check(value string) error {
 	}
 	// The operator writes the Redis password unquoted into redis.conf, Strimzi the others quoted into a JAAS line.
 	bad := strings.IndexFunc(value, func(r rune) bool {
-		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_.+/=~", r))
+		return !strings.ContainsRune(secretCharacters, r)
 	})
 	if bad >= 0 {
 		return fmt.Errorf("its character %d breaks a configuration file that it is written to; use letters, digits and -_.+/=~", bad+1)

@@ -73,7 +73,7 @@ func TestReaderReads(t *testing.T) {
 		t.Fatal(err)
 	}
 	reader := redis.NewClient(&redis.Options{Addr: server.Addr, Username: "reader", Password: password, MaxRetries: -1})
-	defer reader.Close()
+	t.Cleanup(func() { _ = reader.Close() })
 	if got, err := reader.HGet(ctx, "orders:42", "state").Result(); got != "paid" || err != nil {
 		t.Errorf("HGET: got %q, %v, want paid", got, err)
 	}
@@ -83,15 +83,25 @@ func TestReaderReads(t *testing.T) {
 		}
 	}
 	for _, denied := range [][]any{
-		{"SET", "a", "1"}, {"DEL", "orders:42"}, {"EXPIRE", "orders:42", "1"}, {"FLUSHALL"}, {"KEYS", "*"}, {"CONFIG", "GET", "requirepass"},
-		{"EVAL", "return 1", "0"}, {"GETEX", "a", "EX", "1"}, {"PUBLISH", "c", "m"}, {"REPLICAOF", "NO", "ONE"}, {"PFCOUNT", "a"}, {"SHUTDOWN"},
+		{"SET", "a", "1"},
+		{"DEL", "orders:42"},
+		{"EXPIRE", "orders:42", "1"},
+		{"FLUSHALL"},
+		{"KEYS", "*"},
+		{"CONFIG", "GET", "requirepass"},
+		{"EVAL", "return 1", "0"},
+		{"GETEX", "a", "EX", "1"},
+		{"PUBLISH", "c", "m"},
+		{"REPLICAOF", "NO", "ONE"},
+		{"PFCOUNT", "a"},
+		{"SHUTDOWN"},
 	} {
 		if err := reader.Do(ctx, denied...).Err(); err == nil || !strings.HasPrefix(err.Error(), "NOPERM") {
 			t.Errorf("%v: got %v, want NOPERM", denied, err)
 		}
 	}
 	wrong := redis.NewClient(&redis.Options{Addr: server.Addr, Username: "reader", Password: "wrong", MaxRetries: -1})
-	defer wrong.Close()
+	t.Cleanup(func() { _ = wrong.Close() })
 	if err := wrong.Ping(ctx).Err(); err == nil || !strings.HasPrefix(err.Error(), "WRONGPASS") {
 		t.Errorf("a wrong password: got %v, want WRONGPASS", err)
 	}

@@ -163,13 +163,13 @@ func DefaultResources() workload.Resources {
 func (a Args) validate() error {
 	var errs []error
 	if a.Name == "" || a.Namespace == "" || a.Image == "" {
-		errs = append(errs, errors.New("Name, Namespace and Image are required"))
+		errs = append(errs, errors.New("arguments Name, Namespace and Image are required"))
 	}
 	if a.Replicas < 1 {
-		errs = append(errs, fmt.Errorf("Replicas %d: want at least 1", a.Replicas))
+		errs = append(errs, fmt.Errorf("argument Replicas %d: want at least 1", a.Replicas))
 	}
 	if a.Credentials.Signing == "" || a.Credentials.Kafka == "" || a.Credentials.Redis == "" {
-		errs = append(errs, errors.New("Credentials needs Signing, Kafka and Redis"))
+		errs = append(errs, errors.New("argument Credentials needs Signing, Kafka and Redis"))
 	}
 	_, err := a.environ()
 	return errors.Join(append(errs, err)...)

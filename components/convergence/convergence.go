@@ -95,10 +95,10 @@ func (a Args) withDefaults() Args {
 func (a Args) validate() error {
 	var errs []error
 	if a.Name == "" || a.Namespace == "" || a.Image == "" || a.Desired == "" {
-		errs = append(errs, errors.New("Name, Namespace, Image and Desired are required"))
+		errs = append(errs, errors.New("arguments Name, Namespace, Image and Desired are required"))
 	}
 	if a.Credentials.Signing == "" || a.Credentials.Kafka == "" {
-		errs = append(errs, errors.New("Credentials needs Signing and Kafka"))
+		errs = append(errs, errors.New("argument Credentials needs Signing and Kafka"))
 	}
 	a.Credentials.Files(a.KafkaCAOf, &a.Config.Identity, &a.Config.Kafka)
 	return errors.Join(append(errs, a.Config.Validate())...)

@@ -105,10 +105,10 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 func (a Args) validate() error {
 	var errs []error
 	if a.Name == "" || a.Namespace == "" || a.Cluster == "" {
-		errs = append(errs, errors.New("Name, Namespace and Cluster are required"))
+		errs = append(errs, errors.New("arguments Name, Namespace and Cluster are required"))
 	}
 	if len(a.Rights) == 0 {
-		errs = append(errs, errors.New("Rights: a user without rights can do nothing; give at least one"))
+		errs = append(errs, errors.New("argument Rights: a user without rights can do nothing; give at least one"))
 	}
 	return errors.Join(errs...)
 }

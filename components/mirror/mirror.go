@@ -156,21 +156,21 @@ func DefaultResources() workload.Resources {
 func (a Args) validate() error {
 	var errs []error
 	if a.Name == "" || len(a.Name) > MaxNameLength || a.Namespace == "" {
-		errs = append(errs, errors.New("Name (at most 46 characters) and Namespace are required"))
+		errs = append(errs, errors.New("arguments Name (at most 46 characters) and Namespace are required"))
 	}
 	if len(a.Topics) == 0 {
-		errs = append(errs, errors.New("Topics: want at least one"))
+		errs = append(errs, errors.New("argument Topics: want at least one"))
 	}
 	for _, c := range []struct {
 		field string
 		Cluster
 	}{{"Target", a.Target}, {"Source", a.Source}} {
 		if c.Alias == "" || len(c.Bootstrap) == 0 || c.Username == "" {
-			errs = append(errs, fmt.Errorf("%s needs Alias, Bootstrap and Username", c.field))
+			errs = append(errs, fmt.Errorf("argument %s needs Alias, Bootstrap and Username", c.field))
 		}
 	}
 	if a.Target.Alias == a.Source.Alias {
-		errs = append(errs, fmt.Errorf("Source and Target are both %q; a mirror needs two sites", a.Source.Alias))
+		errs = append(errs, fmt.Errorf("arguments Source and Target are both %q; a mirror needs two sites", a.Source.Alias))
 	}
 	return errors.Join(errs...)
 }

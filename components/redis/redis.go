@@ -203,16 +203,16 @@ const DefaultExporterImage = "quay.io/oliver006/redis_exporter:v1.62.0"
 func (a Args) validate() error {
 	var errs []error
 	if a.Name == "" || len(a.Name) > 48 || a.Namespace == "" || a.Image == "" {
-		errs = append(errs, errors.New("Name (at most 48 characters), Namespace and Image are required"))
+		errs = append(errs, errors.New("arguments Name (at most 48 characters), Namespace and Image are required"))
 	}
 	if a.Storage.Claim == "" || a.Storage.Class == "" || a.Storage.Size == "" {
-		errs = append(errs, errors.New("Storage needs Claim, Class and Size"))
+		errs = append(errs, errors.New("argument Storage needs Claim, Class and Size"))
 	}
 	if a.AntiAffinity != "preferred" && a.AntiAffinity != "required" {
-		errs = append(errs, fmt.Errorf("AntiAffinity %q: want preferred or required", a.AntiAffinity))
+		errs = append(errs, fmt.Errorf("argument AntiAffinity %q: want preferred or required", a.AntiAffinity))
 	}
 	if _, err := ParseQuantity(a.Resources.Limits.Memory); err != nil {
-		errs = append(errs, fmt.Errorf("Resources.Limits.Memory: %w", err))
+		errs = append(errs, fmt.Errorf("argument Resources.Limits.Memory: %w", err))
 	}
 	errs = append(errs, CheckReplicas(a.Replicas), CheckSentinels(a.Sentinel.Replicas),
 		CheckMaxMemory(a.MaxMemory, a.Resources.Limits.Memory))

@@ -115,6 +115,30 @@ func TestChildren(t *testing.T) {
 	golden.Compare(t, "testdata/children.golden", strings.Join(lines, "\n")+"\n")
 }
 
+// What a site has declared is known when New returns, to wait for. The SDK itself learns of children in the background: the
+// check once ran before the appliers were there, in one run out of some.
+func TestResourcesAreKnownAtOnce(t *testing.T) {
+	t.Parallel()
+	var got int
+	g, err := render.Run(render.Stack{Name: "test"}, false, func(ctx *pulumi.Context) error {
+		s, err := site.New(ctx, "x", args())
+		if err == nil {
+			got = len(s.Resources())
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := len(g.Objects()); got != want {
+		t.Errorf("got %d resources when New returned, want %d", got, want)
+	}
+	check := g.Resources[len(g.Resources)-1]
+	if got, want := len(check.DependsOn), len(g.Objects())-1; check.Kind() != "Job" || got != want {
+		t.Errorf("got a %s that waits for %d objects at the end, want the check and all %d others", check.Kind(), got, want)
+	}
+}
+
 // Every variant of a site is valid to the letter.
 func TestVariantsAreValid(t *testing.T) {
 	t.Parallel()

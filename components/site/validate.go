@@ -87,12 +87,6 @@ func (c *checker) label(path, v string, limit int) {
 	}
 }
 
-func (c *checker) required(path, v, example string) {
-	if v == "" {
-		c.add(path, "is required, for example %s", example)
-	}
-}
-
 func (c *checker) atLeast(path string, v, least int, why string) {
 	if v < least {
 		c.add(path, "%d: want at least %d%s", v, least, why)

@@ -103,13 +103,13 @@ func (a Args) withDefaults() Args {
 func (a Args) validate() error {
 	var errs []error
 	if a.Redis == "" || a.Namespace == "" {
-		errs = append(errs, errors.New("Redis and Namespace are required"))
+		errs = append(errs, errors.New("arguments Redis and Namespace are required"))
 	}
 	if a.Replicas < 1 {
-		errs = append(errs, fmt.Errorf("Replicas %d: want at least 1", a.Replicas))
+		errs = append(errs, fmt.Errorf("argument Replicas %d: want at least 1", a.Replicas))
 	}
 	if a.Size == "" {
-		errs = append(errs, errors.New("Size is required, for example 32Gi"))
+		errs = append(errs, errors.New("argument Size is required, for example 32Gi"))
 	}
 	return errors.Join(errs...)
 }

@@ -58,10 +58,10 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 func (a Args) validate() error {
 	var errs []error
 	if a.Name == "" || a.Namespace == "" || a.Cluster == "" {
-		errs = append(errs, errors.New("Name, Namespace and Cluster are required"))
+		errs = append(errs, errors.New("arguments Name, Namespace and Cluster are required"))
 	}
 	if a.Partitions < 1 || a.Replicas < 1 {
-		errs = append(errs, fmt.Errorf("Partitions %d, Replicas %d: want at least 1 of each", a.Partitions, a.Replicas))
+		errs = append(errs, fmt.Errorf("arguments Partitions %d, Replicas %d: want at least 1 of each", a.Partitions, a.Replicas))
 	}
 	return errors.Join(errs...)
 }
