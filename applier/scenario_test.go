@@ -17,6 +17,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/comptech-lab/redis-wal/applier/internal/sitetest"
@@ -36,6 +37,7 @@ func TestScenarios(t *testing.T) {
 		Dir: "testdata",
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"site":     verb((*site).start),
+			"kafka":    verb((*site).startKafka),
 			"append":   verb((*site).append),
 			"mirror":   verb((*site).mirror),
 			"position": verb((*site).position),
@@ -86,21 +88,30 @@ type site struct {
 	primary   string
 	sentinels *sitetest.Sentinels
 	blow      <-chan struct{}
+	brokers   string // of a Kafka that is not there yet
 }
 
 func (s *site) t() testing.TB { return s.env.T().(testing.TB) }
 
-// start [PARTITIONS]: a Kafka with the topics of the log redis-writes, a Redis named first, three Sentinels.
+// start [PARTITIONS | -late]: a Kafka with the topics of the log redis-writes, a Redis named first, three Sentinels. With -late the
+// Kafka has an address and is not there yet.
 func (s *site) start(ts *testscript.TestScript, args []string) error {
 	partitions := 1
-	if len(args) == 1 {
+	late := slices.Contains(args, "-late")
+	if len(args) == 1 && !late {
 		n, err := strconv.Atoi(args[0])
 		if err != nil {
 			return err
 		}
 		partitions = n
 	}
-	s.kafka = sitetest.NewKafka(s.t(), "redis-writes", int32(partitions))
+	brokers := freeAddr(ts)
+	if late {
+		s.brokers = brokers
+	} else {
+		s.kafka = sitetest.NewKafka(s.t(), "redis-writes", int32(partitions))
+		brokers = strings.Join(s.kafka.Cluster.ListenAddrs(), ",")
+	}
 	s.redises, s.proxies = map[string]*redistest.Server{}, map[string]*sitetest.Proxy{}
 	s.add("first")
 	s.primary = "first"
@@ -111,11 +122,25 @@ func (s *site) start(ts *testscript.TestScript, args []string) error {
 	}
 	for k, v := range map[string]string{
 		"APPLIER_SITE": "dc", "APPLIER_PEER": "dr", "APPLIER_PARTITIONS": strconv.Itoa(partitions), "APPLIER_SIGNING_KEY_FILE": keyFile,
-		"APPLIER_KAFKA_BROKERS": strings.Join(s.kafka.Cluster.ListenAddrs(), ","), "APPLIER_SENTINELS": s.sentinels.Addrs[0],
+		"APPLIER_KAFKA_BROKERS": brokers, "APPLIER_SENTINELS": s.sentinels.Addrs[0],
 		"APPLIER_LISTEN": freeAddr(ts), "LISTEN2": freeAddr(ts), "APPLIER_HALT_CONFIRM": "1s", "APPLIER_BARRIER_INTERVAL": "1h", "APPLIER_MIRROR_EXACTLY_ONCE": "false",
 	} {
 		ts.Setenv(k, v)
 	}
+	return nil
+}
+
+// kafka: starts the Kafka that was not there yet.
+func (s *site) startKafka(_ *testscript.TestScript, _ []string) error {
+	_, port, err := net.SplitHostPort(s.brokers)
+	if err != nil {
+		return err
+	}
+	n, err := strconv.Atoi(port)
+	if err != nil {
+		return err
+	}
+	s.kafka = sitetest.NewKafka(s.t(), "redis-writes", 1, kfake.Ports(n))
 	return nil
 }
 

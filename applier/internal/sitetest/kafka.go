@@ -25,14 +25,14 @@ type Kafka struct {
 	Admin      *kadm.Client
 }
 
-// NewKafka starts a Kafka with the topics of a log.
-func NewKafka(t testing.TB, log string, partitions int32) *Kafka {
+// NewKafka starts a Kafka with the topics of a log. More options say how, for example on which port.
+func NewKafka(t testing.TB, log string, partitions int32, more ...kfake.Opt) *Kafka {
 	t.Helper()
-	cluster, err := kfake.NewCluster(
+	cluster, err := kfake.NewCluster(append([]kfake.Opt{
 		kfake.NumBrokers(1),
 		kfake.SeedTopics(partitions, log, wal.DLQTopic(log), wal.FencedTopic(log)),
 		kfake.SeedTopics(1, wal.AttestTopic(log)),
-	)
+	}, more...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
