@@ -145,13 +145,44 @@ func TestKillSweepsWhatTheChildForked(t *testing.T) {
 	}
 }
 
-func TestCloseKillsWhatIgnoresTheTermSignal(t *testing.T) {
-	t.Parallel()
-	g, dir := newGroup(t)
-	p, err := g.Start(process.Spec{Name: "stubborn", Path: "/bin/sh", Args: []string{"-c", "trap '' TERM; while :; do /bin/sleep 1; done"}})
+func awaitOutput(t *testing.T, g *process.Group, name, want string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	err := await.True(ctx, "output", func(context.Context) error {
+		got, err := os.ReadFile(g.LogFile(name))
+		if err == nil && string(got) != want {
+			err = fmt.Errorf("got %q, want %q", got, want)
+		}
+		return err
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+func TestNothingIsInherited(t *testing.T) {
+	t.Parallel()
+	g, _ := newGroup(t)
+	for name, env := range map[string][]string{"none": nil, "one": {"A=b"}} {
+		p, err := g.Start(process.Spec{Name: name, Path: "/usr/bin/env", Env: env})
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-p.Done()
+	}
+	awaitOutput(t, g, "none", "")
+	awaitOutput(t, g, "one", "A=b\n")
+}
+
+func TestCloseKillsWhatIgnoresTheTermSignal(t *testing.T) {
+	t.Parallel()
+	g, dir := newGroup(t)
+	p, err := g.Start(process.Spec{Name: "stubborn", Path: "/bin/sh", Args: []string{"-c", "trap '' TERM; echo deaf; while :; do /bin/sleep 1; done"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	awaitOutput(t, g, "stubborn", "deaf\n")
 	if err := g.Close(10 * time.Millisecond); err != nil {
 		t.Fatal(err)
 	}
