@@ -2,6 +2,8 @@ package modeltest
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -78,6 +80,19 @@ func (s *starter) start(group string) (*applier, error) {
 	return a, nil
 }
 
+// begun waits until it runs: what happens to a process that only begins says nothing.
+func (a *applier) begun() error {
+	ctx, cancel := context.WithTimeout(context.Background(), stopWithin)
+	defer cancel()
+	return poll(ctx, func() error {
+		b, err := os.ReadFile(a.log)
+		if err == nil && !bytes.Contains(b, []byte(`"msg":"started"`)) {
+			err = fmt.Errorf("%s does not begin", a.name)
+		}
+		return err
+	})
+}
+
 func (a *applier) kill() {
 	_ = a.cmd.Process.Kill() // it may have ended
 	<-a.exited
@@ -85,7 +100,7 @@ func (a *applier) kill() {
 
 // stop stops it in order.
 func (a *applier) stop() error {
-	if err := a.wake(); err != nil {
+	if err := errors.Join(a.wake(), a.begun()); err != nil {
 		return err
 	}
 	if err := a.cmd.Process.Signal(syscall.SIGTERM); err != nil {
@@ -104,6 +119,12 @@ func (a *applier) stop() error {
 
 // sleep makes it a zombie: its connections stay, its partitions go to others.
 func (a *applier) sleep() error {
+	if a.stopped {
+		return nil
+	}
+	if err := a.begun(); err != nil {
+		return err
+	}
 	a.stopped = true
 	return a.cmd.Process.Signal(syscall.SIGSTOP)
 }

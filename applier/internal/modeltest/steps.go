@@ -109,9 +109,9 @@ func (r *run) transaction(ctx context.Context, end kgo.TransactionEndTry) error 
 
 // flow waits until the appliers got on by some records, or had enough time for it.
 func (r *run) flow(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 100*time.Millisecond+time.Duration(r.rand.IntN(500))*time.Millisecond)
+	ctx, cancel := context.WithTimeout(ctx, 200*time.Millisecond+time.Duration(r.rand.IntN(1200))*time.Millisecond)
 	defer cancel()
-	want := int64(r.rand.IntN(200))
+	want := int64(r.rand.IntN(400))
 	var began int64 = -1
 	err := poll(ctx, func() error {
 		at, err := r.redises.positions(ctx, r.kafka.Log, partitions)
@@ -193,6 +193,9 @@ func (r *run) empty(ctx context.Context) error {
 
 func (r *run) killApplier(context.Context) error {
 	i := r.rand.IntN(len(r.appliers))
+	if err := errors.Join(r.appliers[i].wake(), r.appliers[i].begun()); err != nil {
+		return err
+	}
 	r.appliers[i].kill()
 	r.appliers = slices.Delete(r.appliers, i, i+1)
 	return r.join()
