@@ -127,7 +127,7 @@ func TestALostRecordIsFoundAndNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := redis.NewClient(&redis.Options{Addr: addr, Password: dr.Password(), Protocol: 2, DisableIdentity: true})
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	if got, err := c.Exists(ctx, "lost").Result(); err != nil || got != 0 {
 		t.Errorf("the lost record's key exists at dr: %d, %v", got, err)
 	}
@@ -233,8 +233,12 @@ func TestUsage(t *testing.T) {
 		args []string
 		code int
 	}{
-		{nil, exitUsage}, {[]string{"dmeo"}, exitUsage}, {[]string{"help"}, exitDone},
-		{[]string{"demo", "-ops", "5"}, exitUsage}, {[]string{"demo", "now"}, exitUsage}, {[]string{"up", "-x"}, exitUsage},
+		{nil, exitUsage},
+		{[]string{"dmeo"}, exitUsage},
+		{[]string{"help"}, exitDone},
+		{[]string{"demo", "-ops", "5"}, exitUsage},
+		{[]string{"demo", "now"}, exitUsage},
+		{[]string{"up", "-x"}, exitUsage},
 	} {
 		var out bytes.Buffer
 		if got := run(t.Context(), tc.args, &out, &out); got != tc.code {

@@ -95,7 +95,7 @@ func (d *demo) refusals(ctx context.Context, site string) (int, error) {
 		return 0, err
 	}
 	c := redis.NewClient(&redis.Options{Addr: addr, Password: f.Password(), Protocol: 2, DisableIdentity: true})
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	total := 0
 	for p := range declared.Partitions {
 		n, err := c.HGet(ctx, wal.CheckpointKey(declared.Log, p), "refused.n").Int()

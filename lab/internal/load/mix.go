@@ -58,8 +58,18 @@ func (m *Mix) Next() Op {
 		share int
 		make  func() Op
 	}{
-		{22, m.text}, {14, m.counter}, {14, m.hash}, {10, m.list}, {9, m.set}, {9, m.sorted}, {6, m.stream},
-		{5, m.expiry}, {3, m.brief}, {3, m.remove}, {4, m.several}, {10, m.otherApplication},
+		{22, m.text},
+		{14, m.counter},
+		{14, m.hash},
+		{10, m.list},
+		{9, m.set},
+		{9, m.sorted},
+		{6, m.stream},
+		{5, m.expiry},
+		{3, m.brief},
+		{3, m.remove},
+		{4, m.several},
+		{10, m.otherApplication},
 	}
 	n := m.rng.IntN(109)
 	for _, k := range kinds {

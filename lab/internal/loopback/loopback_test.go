@@ -14,7 +14,7 @@ func TestEveryPodGetsAnAddressThatCanBeBound(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer blk.Close()
+	defer func() { _ = blk.Close() }()
 	seen := make(map[string]bool)
 	for range 253 {
 		ip, err := blk.Next()
@@ -42,7 +42,7 @@ func TestTwoLabsGetDifferentBlocks(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer blk.Close()
+		defer func() { _ = blk.Close() }()
 		if seen[blk.String()] {
 			t.Fatalf("%s was reserved twice", blk)
 		}

@@ -300,8 +300,13 @@ func TestARecordArrivesAsItWasButForTheMark(t *testing.T) {
 	for _, rec := range sent {
 		rec.Topic = topic
 		rec.Headers = []kgo.RecordHeader{
-			{Key: "z", Value: []byte("last name first")}, {Key: "wal-local", Value: []byte("x")}, {Key: "null"}, {Key: "empty", Value: []byte{}},
-			{Key: "bin", Value: []byte{0, 255}}, {Key: "bin", Value: []byte("twice")}, {Key: "wal-local", Value: nil},
+			{Key: "z", Value: []byte("last name first")},
+			{Key: "wal-local", Value: []byte("x")},
+			{Key: "null"},
+			{Key: "empty", Value: []byte{}},
+			{Key: "bin", Value: []byte{0, 255}},
+			{Key: "bin", Value: []byte("twice")},
+			{Key: "wal-local", Value: nil},
 		}
 	}
 	unmarked := &kgo.Record{Topic: topic, Partition: 2, Value: []byte("stays here"), Headers: []kgo.RecordHeader{{Key: "wal", Value: []byte("1")}}}

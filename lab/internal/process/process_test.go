@@ -66,7 +66,7 @@ func waitGone(t *testing.T, pid int) {
 	defer cancel()
 	err := await.True(ctx, "the end of a process", func(context.Context) error {
 		if id, err := process.Identify("", pid); !errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("%+v, %v", id, err)
+			return fmt.Errorf("it is there: %+v, %w", id, err)
 		}
 		return nil
 	})

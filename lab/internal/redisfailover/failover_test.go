@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -158,7 +159,7 @@ func TestCommandAndCustomConfigAndAuthReachRedis(t *testing.T) {
 		t.Error("a wrong password is accepted")
 	}
 	reader := client(t, primary, "reader", "reader-secret")
-	if err := reader.Get(ctx, "k").Err(); err != redis.Nil {
+	if err := reader.Get(ctx, "k").Err(); !errors.Is(err, redis.Nil) {
 		t.Errorf("reader GET = %v, want %v", err, redis.Nil)
 	}
 	for _, forbidden := range [][]any{{"SET", "k", "v"}, {"KEYS", "*"}} {

@@ -131,13 +131,13 @@ func (o *operator) round(ctx context.Context) error {
 		if up < len(o.redis) || slices.ContainsFunc(watched, func(a string) bool { return a != "" }) || !allOf(states, waiting) {
 			return nil
 		}
-		return o.redis[0].SlaveOf(ctx, "NO", "ONE").Err()
+		return o.redis[0].ReplicaOf(ctx, "NO", "ONE").Err()
 	}
 	host, port := o.f.redis[primary].ip, strconv.Itoa(o.f.redis[primary].port)
 	var errs []error
 	for i, s := range states {
 		if s.up && i != primary && strings.HasPrefix(s.masterHost, nobody) {
-			errs = append(errs, o.redis[i].SlaveOf(ctx, host, port).Err())
+			errs = append(errs, o.redis[i].ReplicaOf(ctx, host, port).Err())
 		}
 		if s.up && o.configured[i] != s.runID {
 			err := o.configure(ctx, o.redis[i])
