@@ -46,7 +46,7 @@ func newStarter(t testing.TB, command func() *exec.Cmd, kafka *sitetest.Kafka, s
 	if err := os.WriteFile(key, []byte(sitetest.Key), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s.cfg.Site, s.cfg.Peer, s.cfg.Log, s.cfg.Partitions, s.cfg.SigningKeyFile = "dc", "dr", kafka.Log, kafka.Partitions, key
+	s.cfg.Site, s.cfg.Peer, s.cfg.Log, s.cfg.Partitions, s.cfg.SigningKeyFile = self, peer, kafka.Log, kafka.Partitions, key
 	s.cfg.Brokers, s.cfg.Sentinels, s.cfg.Listen = kafka.Cluster.ListenAddrs(), sentinels.Addrs[:1], "127.0.0.1:0"
 	s.cfg.BarrierInterval = 700 * time.Millisecond
 	s.cfg.BatchRecords = 25 // so that there are many batches

@@ -145,10 +145,7 @@ func (r *run) check(ctx context.Context) {
 		return
 	}
 
-	m := &model{
-		sites: wal.Sites{Self: "dc", Peer: "dr"}, client: redistest.Start(r.t).Client, meanings: r.meanings,
-		checkpoints: make([]wal.Checkpoint, partitions), poison: map[place]bool{},
-	}
+	m := newModel(redistest.Start(r.t).Client, r.meanings, partitions)
 	ends, err := r.ends(ctx)
 	r.must(err)
 	r.must(readLog(ctx, r.kafka.Cluster.ListenAddrs(), r.kafka.Log, ends, func(rec *kgo.Record) error { return m.take(ctx, rec) }))
