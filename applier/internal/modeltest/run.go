@@ -89,9 +89,9 @@ func Run(t testing.TB, o Options) {
 	r.check(ctx)
 }
 
-// play begins with two appliers and replicas that are in step, and takes the steps.
+// play begins with a log that has some records, an empty primary, replicas that are in step, and two appliers, and takes the steps.
 func (r *run) play(ctx context.Context, steps int) error {
-	if err := errors.Join(r.redises.replicate(ctx), r.redises.inStep(ctx), r.join(), r.join()); err != nil {
+	if err := errors.Join(r.appendLocal(ctx), r.redises.replicate(ctx), r.redises.inStep(ctx), r.join(), r.join()); err != nil {
 		return err
 	}
 	deck := r.deck(steps)
