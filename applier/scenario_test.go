@@ -93,12 +93,15 @@ type site struct {
 
 func (s *site) t() testing.TB { return s.env.T().(testing.TB) }
 
-// start [PARTITIONS | -late]: a Kafka with the topics of the log redis-writes, a Redis named first, three Sentinels. With -late the
-// Kafka has an address and is not there yet.
+// start [PARTITIONS | -late | -renamed COMMAND]: a Kafka with the topics of the log redis-writes, a Redis named first, three Sentinels. With -late the
+// Kafka has an address and is not there yet; with -renamed the Redis does not know a command.
 func (s *site) start(ts *testscript.TestScript, args []string) error {
 	partitions := 1
 	late := slices.Contains(args, "-late")
-	if len(args) == 1 && !late {
+	var redisArgs []string
+	if len(args) == 2 && args[0] == "-renamed" {
+		redisArgs = []string{"--rename-command", args[1], ""}
+	} else if len(args) == 1 && !late {
 		n, err := strconv.Atoi(args[0])
 		if err != nil {
 			return err
@@ -113,7 +116,7 @@ func (s *site) start(ts *testscript.TestScript, args []string) error {
 		brokers = strings.Join(s.kafka.Cluster.ListenAddrs(), ",")
 	}
 	s.redises, s.proxies = map[string]*redistest.Server{}, map[string]*sitetest.Proxy{}
-	s.add("first")
+	s.add("first", redisArgs...)
 	s.primary = "first"
 	s.sentinels = sitetest.NewSentinels(s.t(), 3, s.proxies["first"].Addr)
 	keyFile := filepath.Join(s.env.WorkDir, "signing-key")
@@ -144,8 +147,8 @@ func (s *site) startKafka(_ *testscript.TestScript, _ []string) error {
 	return nil
 }
 
-func (s *site) add(name string) {
-	s.redises[name] = redistest.Start(s.t())
+func (s *site) add(name string, args ...string) {
+	s.redises[name] = redistest.Start(s.t(), args...)
 	s.proxies[name] = sitetest.NewProxy(s.t(), s.redises[name].Addr)
 }
 
@@ -316,9 +319,9 @@ func (s *site) failover(_ *testscript.TestScript, args []string) error {
 	return nil
 }
 
-// break FAULT: arms a fault for the next transaction on the primary: before-exec, lost-reply, after-reply.
+// break FAULT: arms a fault for the next transaction on the primary: before-exec, lost-reply, after-reply, denied.
 func (s *site) breakNext(_ *testscript.TestScript, args []string) error {
-	faults := map[string]sitetest.Fault{"before-exec": sitetest.BeforeExec, "lost-reply": sitetest.LostReply, "after-reply": sitetest.AfterReply}
+	faults := map[string]sitetest.Fault{"before-exec": sitetest.BeforeExec, "lost-reply": sitetest.LostReply, "after-reply": sitetest.AfterReply, "denied": sitetest.Denied}
 	f, ok := faults[args[0]]
 	if !ok {
 		return fmt.Errorf("unknown fault %q", args[0])

@@ -45,12 +45,6 @@ type StreamState struct {
 	FencedH Hash   `json:"fh"`
 }
 
-// Count is a number of things and a hash over them.
-type Count struct {
-	N uint64 `json:"n"`
-	H Hash   `json:"h"`
-}
-
 // AttestationKey is the Kafka key of an attestation: site/partition.
 func AttestationKey(site string, partition int32) string {
 	return fmt.Sprintf("%s/%d", site, partition)
@@ -62,7 +56,7 @@ func (p *Position) Attest(s Sites, partition int32, origin Origin, b *Barrier) A
 		Version: AttestationVersion, Site: s.Self, Partition: partition, TopicID: p.TopicID, Offset: p.Next - 1,
 		Barrier: AttestedBarrier{Origin: s.Name(origin), Number: b.Number, ID: b.ID, Time: b.Time},
 		Epoch:   p.Epoch, Root: p.Root, Sealed: p.Sealed, Streams: map[string]StreamState{},
-		Refused: Count{p.RefusedN, p.RefusedH}, Expired: p.Expired, Level: Level,
+		Refused: p.Refused, Expired: p.Expired, Level: Level,
 	}
 	for _, o := range Origins {
 		a.Streams[s.Name(o)] = StreamState(p.Streams[o])

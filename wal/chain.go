@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"math/bits"
 
 	"github.com/zeebo/xxh3"
 )
@@ -47,15 +48,26 @@ func (c *Chain) Next(h Hash, r *Record, e *Envelope) Hash {
 	return hash(c.buf)
 }
 
-// Refused is the hash over the refused commands after one more: the partition's offset is not hashed, because it differs
-// between the sites; the record's place in its stream (n) is the same at both.
-func (c *Chain) Refused(h Hash, origin string, n uint64, command int, message string) Hash {
-	c.buf = append(c.buf[:0], h[:]...)
-	c.buf = appendPart(c.buf, []byte(origin))
+// Refused is the hash of one refused command: that of origin's n-th record, with the command's number within it and Redis's answer.
+// The offset is not hashed, because it differs between the sites.
+func (c *Chain) Refused(origin string, n uint64, command int, message string) Hash {
+	c.buf = appendPart(c.buf[:0], []byte(origin))
 	c.buf = binary.BigEndian.AppendUint64(c.buf, n)
 	c.buf = binary.BigEndian.AppendUint32(c.buf, uint32(command))
 	c.buf = appendPart(c.buf, []byte(message))
 	return hash(c.buf)
+}
+
+// Add is a set of things after one more: counts add up, and so do the hashes, as numbers of 128 bits. So it does not depend on the order,
+// which differs between the sites for things of two streams.
+func (c Count) Add(one Hash) Count {
+	hi, lo := binary.BigEndian.Uint64(c.H[:8]), binary.BigEndian.Uint64(c.H[8:])
+	lo, carry := bits.Add64(lo, binary.BigEndian.Uint64(one[8:]), 0)
+	hi, _ = bits.Add64(hi, binary.BigEndian.Uint64(one[:8]), carry)
+	c.N++
+	binary.BigEndian.PutUint64(c.H[:8], hi)
+	binary.BigEndian.PutUint64(c.H[8:], lo)
+	return c
 }
 
 func appendPart(dst, part []byte) []byte {

@@ -32,7 +32,7 @@ func (p *Position) AppendValues(dst []string) []string {
 		s := &p.Streams[o]
 		dst = append(dst, u64(s.N), s.H.String(), u64(s.FencedN), s.FencedH.String())
 	}
-	return append(dst, u64(p.RefusedN), p.RefusedH.String(), u64(p.Expired), i64(p.Timestamp), i64(p.Reported))
+	return append(dst, u64(p.Refused.N), p.Refused.H.String(), u64(p.Expired), i64(p.Timestamp), i64(p.Reported))
 }
 
 // BarriersField is the field that holds the ring of an origin.
@@ -132,8 +132,8 @@ func ParseCheckpoint(fields map[string]string, s Sites) (Checkpoint, error) {
 		parse("f.n."+site, u64(&st.FencedN))
 		parse("f.h."+site, text(&st.FencedH))
 	}
-	parse("refused.n", u64(&p.RefusedN))
-	parse("refused.h", text(&p.RefusedH))
+	parse("refused.n", u64(&p.Refused.N))
+	parse("refused.h", text(&p.Refused.H))
 	parse("expired.n", u64(&p.Expired))
 	parse("ts", i64(&p.Timestamp))
 	parse("reported", i64(&p.Reported))

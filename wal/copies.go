@@ -24,17 +24,37 @@ const (
 	HeaderCopyOrigin    = "dlq-origin"
 	HeaderCopyClass     = "dlq-class"
 	HeaderCopyReason    = "dlq-reason"
-	HeaderCopyTruncated = "dlq-without-value" // set to the value's size if the copy would have been too large with it
+	// What a copy leaves out because it would be too large: set to the size in bytes of what is missing.
+	HeaderCopyNoValue   = "dlq-without-value"
+	HeaderCopyNoKey     = "dlq-without-key"
+	HeaderCopyNoHeaders = "dlq-without-headers"
 )
 
-// MaxCopyValue is the largest value that a copy carries, in bytes; a larger one goes without.
-const MaxCopyValue = 10 << 20
+// MaxCopy is the largest sum of key, value and headers of a copy, in bytes.
+const MaxCopy = 10 << 20
 
 // Copy is record r as it goes to <log>.dlq or <log>.fenced: key, value, timestamp and headers unchanged, and where it came from.
-// Readers drop repeats by (topic id, partition, offset).
+// Readers drop repeats by (topic id, partition, offset). What would make it too large is left out: the value, then the key, then the headers.
 func (r *Record) Copy(site, topic string, id TopicID, origin string, class Class, reason string) Record {
 	c := *r
-	c.Headers = append(append(make([]Header, 0, len(r.Headers)+9), r.Headers...),
+	var left []Header
+	leaveOut := func(header string, size int) {
+		left = append(left, Header{header, strconv.AppendInt(nil, int64(size), 10)})
+	}
+	headers := r.Headers
+	if c.size() > MaxCopy {
+		leaveOut(HeaderCopyNoValue, len(c.Value))
+		c.Value = nil
+	}
+	if c.size() > MaxCopy {
+		leaveOut(HeaderCopyNoKey, len(c.Key))
+		c.Key = nil
+	}
+	if c.size() > MaxCopy {
+		leaveOut(HeaderCopyNoHeaders, c.size())
+		headers = nil
+	}
+	c.Headers = append(append(make([]Header, 0, len(headers)+11), headers...),
 		Header{HeaderCopySite, []byte(site)},
 		Header{HeaderCopyTopic, []byte(topic)},
 		Header{HeaderCopyTopicID, []byte(id.String())},
@@ -44,9 +64,14 @@ func (r *Record) Copy(site, topic string, id TopicID, origin string, class Class
 		Header{HeaderCopyClass, []byte(class)},
 		Header{HeaderCopyReason, []byte(reason)},
 	)
-	if len(c.Value) > MaxCopyValue {
-		c.Headers = append(c.Headers, Header{HeaderCopyTruncated, strconv.AppendInt(nil, int64(len(c.Value)), 10)})
-		c.Value = nil
-	}
+	c.Headers = append(c.Headers, left...)
 	return c
+}
+
+func (r *Record) size() int {
+	n := len(r.Key) + len(r.Value)
+	for i := range r.Headers {
+		n += len(r.Headers[i].Key) + len(r.Headers[i].Value)
+	}
+	return n
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -109,12 +110,13 @@ func TestEnvelope(t *testing.T) {
 		{"mirrored", h("wal", "1"), "", "", Mirrored},
 		{"other headers do not matter, twice neither", h("wal", "1", "trace", "a", "trace", "b"), "", "", Mirrored},
 		{"a producer", h("wal", "1", "wal-producer", "p", "wal-seq", "9223372036854775807"), "", "", Mirrored},
-		{"no level", h("wal-local", "1"), ReasonNoLevel, "", Local},
+		{"no level", h("wal-local", "1"), ReasonNoLevel, "", Mirrored},
 		{"level 0", h("wal", "0"), ReasonBadHeader, "", Mirrored},
 		{"level 01", h("wal", "01"), ReasonBadHeader, "", Mirrored},
 		{"no number", h("wal", "one"), ReasonBadHeader, "", Mirrored},
 		{"a higher level", h("wal", "2"), "", "level", Mirrored},
 		{"a higher level, whatever else is wrong", h("wal", "2", "wal-seq", "x"), "", "level", Mirrored},
+		{"a higher level may allow a header twice", h("wal-local", "1", "wal-local", "1", "wal", "2"), "", "level", Mirrored},
 		{"the level twice", h("wal", "1", "wal", "1"), ReasonHeaderTwice, "", Mirrored},
 		{"the mark twice", h("wal", "1", "wal-local", "1", "wal-local", "1"), ReasonHeaderTwice, "", Local},
 		{"a producer without a sequence", h("wal", "1", "wal-producer", "p"), ReasonBadHeader, "", Mirrored},
@@ -251,7 +253,7 @@ func drawCheckpoint(t *rapid.T) Checkpoint {
 	count := rapid.Uint64()
 	c := Checkpoint{Position: Position{
 		Next: rapid.Int64Min(0).Draw(t, "next"), LeaderEpoch: rapid.Int32().Draw(t, "leader-epoch"), TopicID: TopicID(h("topic-id")),
-		Root: h("root"), Sealed: rapid.Bool().Draw(t, "sealed"), RefusedN: count.Draw(t, "refused.n"), RefusedH: h("refused.h"),
+		Root: h("root"), Sealed: rapid.Bool().Draw(t, "sealed"), Refused: Count{count.Draw(t, "refused.n"), h("refused.h")},
 		Expired: count.Draw(t, "expired.n"), Timestamp: rapid.Int64().Draw(t, "ts"), Reported: rapid.Int64().Draw(t, "reported"),
 	}}
 	if rapid.Bool().Draw(t, "epoch") {
@@ -290,7 +292,7 @@ func TestCheckpointRoundTrip(t *testing.T) {
 
 func TestAttestationRoundTrip(t *testing.T) {
 	t.Parallel()
-	p := Position{Next: 8, TopicID: TopicID{1}, Epoch: Epoch{1, 2, "dc"}, Root: Hash{2}, RefusedN: 3}
+	p := Position{Next: 8, TopicID: TopicID{1}, Epoch: Epoch{1, 2, "dc"}, Root: Hash{2}, Refused: Count{N: 3}}
 	p.Streams[Local] = Stream{N: 5, H: Hash{3}}
 	want := p.Attest(Sites{Self: "dc", Peer: "dr"}, 4, Mirrored, &Barrier{ID: "b", Number: 6, Partitions: 12, Time: 9})
 	b, err := json.Marshal(want)
@@ -315,9 +317,48 @@ func TestCopyKeepsTheRecord(t *testing.T) {
 	if string(c.Key) != "k" || string(c.Value) != "v" || c.Timestamp != 5 || c.Headers[0].Key != "wal" || len(c.Headers) != 9 || len(r.Headers) != 1 {
 		t.Errorf("got %+v", c)
 	}
-	r.Value = make([]byte, MaxCopyValue+1)
-	c = r.Copy("dc", "redis-writes", TopicID{1}, "dr", ClassPoison, "too-large")
-	if last := c.Headers[len(c.Headers)-1]; c.Value != nil || last.Key != HeaderCopyTruncated || string(last.Value) != "10485761" {
-		t.Errorf("got %d bytes and header %s=%s, want no value and its size", len(c.Value), last.Key, last.Value)
+	big := make([]byte, MaxCopy+1)
+	for _, tt := range []struct {
+		name         string
+		change       func(*Record)
+		want         []string
+		key, value   bool
+		otherHeaders bool
+	}{
+		{"a large value", func(r *Record) { r.Value = big }, []string{HeaderCopyNoValue}, true, false, true},
+		{"a large key", func(r *Record) { r.Key = big }, []string{HeaderCopyNoValue, HeaderCopyNoKey}, false, false, true},
+		{"a large header", func(r *Record) { r.Headers = []Header{{"x", big}} }, []string{HeaderCopyNoValue, HeaderCopyNoKey, HeaderCopyNoHeaders}, false, false, false},
+	} {
+		r := r
+		tt.change(&r)
+		c := r.Copy("dc", "redis-writes", TopicID{1}, "dr", ClassPoison, "too-large")
+		var got []string
+		for _, h := range c.Headers {
+			if strings.HasPrefix(h.Key, "dlq-without-") {
+				got = append(got, h.Key)
+			}
+		}
+		other := c.Headers[0].Key == "wal" || c.Headers[0].Key == "x"
+		if !slices.Equal(got, tt.want) || (c.Key != nil) != tt.key || (c.Value != nil) != tt.value || c.size() > MaxCopy || other != tt.otherHeaders {
+			t.Errorf("%s: left out %q and has %d bytes", tt.name, got, c.size())
+		}
+	}
+}
+
+// Refusals of two streams come in another order at each site, and must add up to the same.
+func TestRefusedDoesNotDependOnOrder(t *testing.T) {
+	t.Parallel()
+	var c Chain
+	a, b := c.Refused("dc", 1, 0, "WRONGTYPE"), c.Refused("dr", 1, 0, "WRONGTYPE")
+	one, other := Count{}.Add(a).Add(b), Count{}.Add(b).Add(a)
+	if one != other || one.N != 2 || one.H == (Hash{}) {
+		t.Errorf("got %+v and %+v", one, other)
+	}
+	full := Count{H: Hash{15: 0xff}}.Add(Hash{15: 1})
+	if want := (Hash{14: 1}); full.H != want {
+		t.Errorf("got %s, want the carry in %s", full.H, want)
+	}
+	if c.Refused("dc", 1, 0, "x") == c.Refused("dc", 1, 1, "x") {
+		t.Error("two commands of a record have the same hash")
 	}
 }

@@ -99,6 +99,12 @@ type Stream struct {
 	FencedH Hash   // chain hash over them
 }
 
+// Count is a number of things and the sum of their hashes.
+type Count struct {
+	N uint64 `json:"n"`
+	H Hash   `json:"h"`
+}
+
 // Position is what a site has decided of a partition. The zero Position is the beginning of a log. Positions are comparable.
 type Position struct {
 	Next        int64 // the offset of the first record that is not decided
@@ -108,11 +114,10 @@ type Position struct {
 	Root        Hash // over the closings of all epochs
 	Sealed      bool
 	Streams     [2]Stream // by Origin
-	RefusedN    uint64    // refused commands
-	RefusedH    Hash
-	Expired     uint64 // records that set an expiry which was over when they were applied
-	Timestamp   int64  // of the record before Next, ms since 1970
-	Reported    int64  // refused commands of records below this offset are in the DLQ
+	Refused     Count     // commands that Redis refused
+	Expired     uint64    // records that set an expiry which was over when they were applied
+	Timestamp   int64     // of the record before Next, ms since 1970
+	Reported    int64     // refused commands of records below this offset are in the DLQ
 }
 
 // Mark is a barrier that was decided: what its origin's stream was there.

@@ -114,13 +114,26 @@ type Envelope struct {
 // Envelope reads the headers. The error is a *[PoisonError], or a *[HaltError] for a level that this package does not know.
 func (r *Record) Envelope() (Envelope, error) {
 	e := Envelope{Origin: Mirrored}
+	// The level comes first: a record of a higher one must not be called poison by the rules of this one.
+	for i := range r.Headers {
+		if h := &r.Headers[i]; h.Key == HeaderLevel {
+			if e.Level != nil {
+				return e, twice(h.Key)
+			}
+			e.Level = h.Value
+			if e.Level == nil {
+				e.Level = []byte{} // present, though null
+			}
+		}
+	}
+	if err := e.checkLevel(); err != nil {
+		return e, err
+	}
 	var local bool
 	for i := range r.Headers {
 		h := &r.Headers[i]
 		var slot *[]byte
 		switch h.Key {
-		case HeaderLevel:
-			slot = &e.Level
 		case HeaderContentType:
 			slot = &e.ContentType
 		case HeaderProducer:
@@ -133,7 +146,7 @@ func (r *Record) Envelope() (Envelope, error) {
 			slot = &e.Signature
 		case HeaderLocal:
 			if local {
-				return e, poison(ReasonHeaderTwice, "header %q stands more than once; which one counts is not decidable", h.Key)
+				return e, twice(h.Key)
 			}
 			local, e.Origin = true, Local
 			continue
@@ -141,17 +154,18 @@ func (r *Record) Envelope() (Envelope, error) {
 			continue
 		}
 		if *slot != nil {
-			return e, poison(ReasonHeaderTwice, "header %q stands more than once; which one counts is not decidable", h.Key)
+			return e, twice(h.Key)
 		}
 		*slot = h.Value
 		if *slot == nil {
 			*slot = []byte{} // present, though null
 		}
 	}
-	if err := e.checkLevel(); err != nil {
-		return e, err
-	}
 	return e, e.check()
+}
+
+func twice(header string) error {
+	return poison(ReasonHeaderTwice, "header %q stands more than once; which one counts is not decidable", header)
 }
 
 func (e *Envelope) checkLevel() error {
@@ -217,11 +231,6 @@ func MetaKey(log string) string { return ReservedPrefix + log }
 // CheckpointKey is the Redis key of a partition's checkpoint.
 func CheckpointKey(log string, partition int32) string {
 	return ReservedPrefix + log + ":" + strconv.Itoa(int(partition))
-}
-
-// ProducersKey is the Redis key of a partition's windows of repeats.
-func ProducersKey(log string, partition int32) string {
-	return CheckpointKey(log, partition) + ":producers"
 }
 
 // AttestTopic, DLQTopic and FencedTopic are the topics that go with a log.

@@ -82,7 +82,7 @@ func newMetrics(version string) *metrics {
 	m.converged = gaugeVec("wal_converged", "1 if both sites attest the same at the newest comparable barrier, 0 if they differ, by owned partition and origin site.", "partition", "origin")
 	m.epoch = gaugeVec("wal_epoch", "Generation of the partition's epoch; 0 = none yet, both streams are open.", "partition")
 	m.replLag = gauge("redis_replication_lag_bytes", "Replication offset of the primary minus that of its farthest replica.")
-	m.linkUp = gauge("redis_master_link_up", "Replicas that are online at the primary.")
+	m.linkUp = gauge("redis_master_link_up", "Replicas whose link to the primary is up.")
 	m.redis = gaugeVec("wal_build_info", "1, with the versions of the applier and of the primary.", "applier", "redis")
 	m.version = version
 	return m
@@ -143,13 +143,9 @@ type said struct {
 // repeatAfter is how often lasting trouble is logged.
 const repeatAfter = 30 * time.Second
 
-func (o *once) log(logger *slog.Logger, level slog.Level, subject, msg string, args ...any) {
-	text := msg
-	for i := 1; i < len(args); i += 2 {
-		if err, ok := args[i].(error); ok {
-			text += err.Error()
-		}
-	}
+// log logs unless the line with this message and key was logged for the subject a short while ago.
+func (o *once) log(logger *slog.Logger, level slog.Level, subject, key, msg string, args ...any) {
+	text := msg + key
 	o.mu.Lock()
 	s := o.last[subject]
 	fresh := s.text != text || time.Since(s.at) >= repeatAfter

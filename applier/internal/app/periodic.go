@@ -21,11 +21,12 @@ func (a *App) barriers(ctx context.Context) {
 	}
 }
 
-// nextBarrier is the number for a barrier that is appended now; false while the position is not known or the partition is halted.
+// nextBarrier is the number for a barrier that is appended now; false while the partition is halted, and until everything is decided
+// that the log held when the position was read: the barriers among it have numbers that must not be used again.
 func (w *worker) nextBarrier() (uint64, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !w.joined || w.halted != nil {
+	if !w.joined || w.halted != nil || w.position.Next < w.end {
 		return 0, false
 	}
 	w.highest++
@@ -54,12 +55,12 @@ func (a *App) look(ctx context.Context) {
 		return
 	}
 	if err != nil {
-		a.once.log(a.logger, slog.LevelWarn, "kafka", "Kafka does not answer; trying again", "error", err)
+		a.once.log(a.logger, slog.LevelWarn, "kafka", err.Error(), "Kafka does not answer; trying again", "error", err)
 	} else {
 		a.once.forget("kafka")
 		a.measure(ends)
 		if err := a.commit(ctx); err != nil {
-			a.once.log(a.logger, slog.LevelWarn, "commit", "group offsets not committed; Redis has the positions", "error", err)
+			a.once.log(a.logger, slog.LevelWarn, "commit", "", "group offsets not committed; Redis has the positions", "error", err)
 		}
 	}
 	info, err := a.sink.Info(ctx, "replication")
@@ -67,7 +68,7 @@ func (a *App) look(ctx context.Context) {
 		return
 	}
 	if err != nil {
-		a.once.log(a.logger, slog.LevelWarn, "redis", "no primary answers; trying again", "error", err)
+		a.once.log(a.logger, slog.LevelWarn, "redis", err.Error(), "no primary answers; trying again", "error", err)
 		a.metrics.linkUp.Set(0)
 		return
 	}
@@ -81,7 +82,12 @@ func (a *App) measure(ends map[int32]int64) {
 	a.mu.Unlock()
 	now := time.Now().UnixMilli()
 	for _, r := range a.list() {
-		p := r.known()
+		r.mu.Lock()
+		p, joined := r.position, r.joined
+		r.mu.Unlock()
+		if !joined || !a.owns(r.part) {
+			continue // nothing is known, or another applier shows it now
+		}
 		lag := max(0, ends[r.part]-p.Next)
 		age := 0.0
 		if lag > 0 && p.Timestamp > 0 {

@@ -25,7 +25,7 @@ const (
 	// haltedPause is between the attempts of a halted partition: it goes on by itself when a person has removed the reason.
 	haltedPause = 5 * time.Second
 	// replicasTimeout bounds the wait for replicas before an attestation.
-	replicasTimeout = 5 * time.Second
+	replicasTimeout = time.Second
 )
 
 // worker applies one partition, from its assignment to its revocation.
@@ -35,18 +35,22 @@ type worker struct {
 	logger   *slog.Logger
 	planners [2]*plan.Planner // in turn: one batch is in flight while the next is planned
 	turn     int
-	stop     *plan.Stop     // set when Redis does not know a command
-	refused  []plan.Refused // by applied batches, not yet counted in a position
+	alone    int64     // offset of a record whose command Redis did not know; -1 = none
+	refused  wal.Count // all refused commands that are known: a position counts those of a batch with the next one
 	// joining says that the session has not read a position yet; haltedAtJoin, that the reason for the halt was found there, so that
 	// a position that can be read ends it. A halt by a record ends when the record is passed.
 	joining, haltedAtJoin bool
+	// broken is why this worker must not go on, whatever it reads: a batch was applied, but a command of it failed as none may.
+	broken *wal.HaltError
 
 	mu       sync.Mutex
 	position wal.Position // last one known to be in Redis
 	durable  wal.Position // the same, confirmed by as many replicas as are asked for
+	end      int64        // last stable offset of the log when the position was read
 	highest  uint64       // barrier number of this site
 	joined   bool         // a position was read since the assignment
 	halted   *wal.HaltError
+	haltedAt int64 // the position at which it halted
 	beat     time.Time
 }
 
@@ -55,7 +59,7 @@ func newWorker(a *App, part int32) *worker {
 	rules.Partition = part
 	return &worker{
 		app: a, part: part, logger: a.logger.With("partition", part),
-		planners: [2]*plan.Planner{plan.New(rules), plan.New(rules)}, beat: time.Now(),
+		planners: [2]*plan.Planner{plan.New(rules), plan.New(rules)}, alone: -1, beat: time.Now(),
 	}
 }
 
@@ -91,19 +95,24 @@ func (w *worker) run(ctx context.Context) {
 
 // session joins log and Redis and applies until something goes wrong.
 func (w *worker) session(ctx context.Context, records *source.Partition) error {
+	if w.broken != nil {
+		return w.broken
+	}
 	w.joining = true
 	conn, err := w.app.sink.Open(ctx, w.part)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	from, err := w.join(ctx, conn)
+	from, end, err := w.join(ctx, conn)
 	if err != nil {
 		return err
 	}
 	w.app.metrics.primaryVersion(conn.RedisVersion())
-	w.rejoined(conn, from)
-	w.refused = nil // they belong to a position that may be lost
+	if from.Position != w.known() {
+		w.refused = from.Refused // what was known belongs to a position that is lost, or was counted by another owner
+	}
+	w.rejoined(conn, from, end)
 	records.SeekTo(from.Next, from.LeaderEpoch)
 
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -124,41 +133,40 @@ func (w *worker) session(ctx context.Context, records *source.Partition) error {
 var errPrimaryGone = errors.New("another Redis is the primary now")
 
 // rejoined takes note of the position that was read.
-func (w *worker) rejoined(conn *sink.Conn, from wal.Checkpoint) {
+func (w *worker) rejoined(conn *sink.Conn, from wal.Checkpoint, end int64) {
 	w.mu.Lock()
-	halted := w.halted
+	w.end = end
 	w.mu.Unlock()
-	if halted == nil {
-		w.logger.Info("joined", "primary", conn.Addr(), "next", from.Next, "epoch", from.Epoch.String())
-	} else if w.haltedAtJoin {
+	w.app.once.log(w.logger, slog.LevelInfo, fmt.Sprint("joined ", w.part), fmt.Sprint(conn.Addr(), from.Next),
+		"joined", "primary", conn.Addr(), "next", from.Next, "epoch", from.Epoch.String())
+	if w.haltedAtJoin {
 		w.setHalted(nil)
 	}
 	w.joining = false
-	w.settle(from, true)
+	w.settle(from, w.app.cfg.WaitReplicas == 0)
 }
 
 // join finds the position to go on from. Redis is read before Kafka, so that the log's end is never older than the position.
-func (w *worker) join(ctx context.Context, conn *sink.Conn) (wal.Checkpoint, error) {
+func (w *worker) join(ctx context.Context, conn *sink.Conn) (from wal.Checkpoint, end int64, err error) {
 	for {
 		stored, err := conn.Join(ctx)
 		if err != nil {
-			return wal.Checkpoint{}, err
+			return from, 0, err
 		}
 		log, err := w.app.source.Describe(ctx)
 		if err != nil {
-			return wal.Checkpoint{}, err
+			return from, 0, err
 		}
-		rules := w.app.rules
-		joint, err := plan.Join(rules, w.part, stored, log)
+		joint, err := plan.Join(w.app.rules, w.part, stored, log)
 		if err != nil {
-			return wal.Checkpoint{}, err
+			return from, 0, err
 		}
 		if joint.Create == nil {
-			return joint.Found, nil
+			return joint.Found, log.End[w.part], nil
 		}
 		w.logger.Info("the Redis is empty and the log is whole: building it from the log's beginning", "primary", conn.Addr())
 		if err := conn.Create(ctx, *joint.Create); err != nil && !errors.Is(err, sink.ErrMoved) {
-			return wal.Checkpoint{}, err
+			return from, 0, err
 		} // if it moved, another applier was first; read what it wrote
 	}
 }
@@ -167,12 +175,12 @@ func (w *worker) join(ctx context.Context, conn *sink.Conn) (wal.Checkpoint, err
 func (w *worker) apply(ctx context.Context, conn *sink.Conn, records *source.Partition, from wal.Checkpoint) error {
 	var pending []wal.Record
 	next, err := w.plan(ctx, records, &pending, from)
-	for next != nil && err == nil {
+	for next != nil && err == nil && ctx.Err() == nil { // a backlog is no reason to stop late
 		if err := w.copy(ctx, next); err != nil {
 			return err
 		}
 		began := time.Now()
-		if err := conn.Send(next); err != nil {
+		if err := conn.Send(ctx, next); err != nil {
 			return err
 		}
 		ahead, aheadErr := w.planAhead(records, &pending, next.To)
@@ -180,13 +188,13 @@ func (w *worker) apply(ctx context.Context, conn *sink.Conn, records *source.Par
 		for pause := minPause; err != nil && sink.Retry(err) && ctx.Err() == nil; pause = min(2*pause, maxPause) {
 			w.report(err)
 			w.wait(ctx, pause)
-			if err := conn.Send(next); err != nil {
+			if err := conn.Send(ctx, next); err != nil {
 				return err
 			}
 			refused, err = conn.Receive(ctx, next)
 		}
 		if err != nil {
-			return w.explain(next, err)
+			return w.explain(next, refused, err)
 		}
 		w.applied(ctx, conn, next, refused, time.Since(began))
 		to := next.To
@@ -267,7 +275,7 @@ func (w *worker) planAhead(records *source.Partition, pending *[]wal.Record, fro
 func (w *worker) planner() *plan.Planner { return w.planners[w.turn] }
 
 func (w *worker) input(from wal.Checkpoint, records []wal.Record) plan.Input {
-	return plan.Input{From: from, Records: records, Refused: w.refused, Now: time.Now().UnixMilli(), Stop: w.stop}
+	return plan.Input{From: from, Records: records, Refused: w.refused, Now: time.Now().UnixMilli(), Alone: w.alone}
 }
 
 // take makes a planned batch the one that is sent: its planner rests until the batch is over.
@@ -276,7 +284,6 @@ func (w *worker) take(b *plan.Batch, pending *[]wal.Record, n int) *plan.Batch {
 		*pending = nil // let the fetched records go
 	}
 	w.turn = 1 - w.turn
-	w.refused = nil // b counts them
 	return b
 }
 
@@ -286,7 +293,7 @@ func (w *worker) copy(ctx context.Context, b *plan.Batch) error {
 		return nil
 	}
 	for reason, n := range b.Counts.Poison {
-		w.app.once.log(w.logger, slog.LevelWarn, fmt.Sprint("poison ", w.part, reason), "poison: listed in the DLQ, not applied; more are counted in wal_poison_total",
+		w.app.once.log(w.logger, slog.LevelWarn, fmt.Sprint("poison ", w.part, reason), "", "poison: listed in the DLQ, not applied; more are counted in wal_poison_total",
 			"reason", string(reason), "records", n, "topic", wal.DLQTopic(w.app.rules.Log))
 	}
 	return w.app.copies(ctx, wal.DLQTopic(w.app.rules.Log), b.Copies)
@@ -296,9 +303,12 @@ func (w *worker) copy(ctx context.Context, b *plan.Batch) error {
 func (w *worker) applied(ctx context.Context, conn *sink.Conn, b *plan.Batch, refused []plan.Refused, took time.Duration) {
 	if len(refused) > 0 {
 		first := refused[0]
-		w.app.once.log(w.logger, slog.LevelWarn, fmt.Sprint("refused ", w.part), "Redis refused a command inside the transaction; more are counted in wal_refused_total",
-			"offset", first.Op.Offset, "answer", first.Message)
-		w.refused = append(w.refused, refused...)
+		w.app.once.log(w.logger, slog.LevelWarn, fmt.Sprint("refused ", w.part), "",
+			"Redis refused a command inside the transaction; more are counted in wal_refused_total", "offset", first.Op.Offset, "answer", first.Message)
+		w.refused = w.planners[0].Count(w.refused, refused)
+	}
+	if b.To.Next > w.alone {
+		w.alone = -1
 	}
 	w.app.metrics.batch(w.part, w.app.rules.Sites, b, len(refused), took)
 	durable := w.app.cfg.WaitReplicas == 0
@@ -315,25 +325,50 @@ func (w *worker) applied(ctx context.Context, conn *sink.Conn, b *plan.Batch, re
 		}
 	}
 	w.settle(b.To, durable)
-	w.setHalted(nil)
+	w.app.once.forget(fmt.Sprint(w.part))
+	w.mu.Lock()
+	passed := b.To.Next > w.haltedAt
+	w.mu.Unlock()
+	if passed {
+		w.setHalted(nil)
+	}
 }
 
 func (w *worker) attest(ctx context.Context, conn *sink.Conn, b *plan.Batch) {
 	a := b.To.Attest(w.app.rules.Sites, w.part, b.Barrier.Origin, &b.Barrier.Barrier)
 	a.Time, a.Applier, a.Redis = time.Now().UnixMilli(), w.app.version, conn.RedisVersion()
 	a.Lag = w.app.lag(w.part, b.To.Next)
+	a.Refused = w.refused // those up to the barrier, whatever batches they came in
 	w.app.publisher.Attest(ctx, a)
 }
 
 // explain turns what went wrong with a batch into what the worker does about it.
-func (w *worker) explain(b *plan.Batch, err error) error {
+func (w *worker) explain(b *plan.Batch, refused []plan.Refused, err error) error {
 	if n, ok := errors.AsType[*sink.NotApplied](err); ok && n.UnknownCommand() {
 		op := b.OpOf(n.Command)
-		w.stop = &plan.Stop{Offset: op.Offset, Err: fmt.Errorf("offset %d: Redis says %w", op.Offset, n.Err)}
-		return fmt.Errorf("%w; planning up to that record", err)
+		if len(b.Ops) > 1 {
+			w.alone = op.Offset
+			return fmt.Errorf("offset %d: %w; trying that record by itself", op.Offset, err)
+		}
+		return &wal.HaltError{
+			Reason: plan.HaltTable,
+			Remedy: "check that both Redis are of a supported version (7.0 or later) and that no command is renamed; then upgrade the applier",
+			Err:    fmt.Errorf("offset %d: Redis says %w", op.Offset, n.Err),
+		}
 	}
 	if e, ok := errors.AsType[*sink.ExecError](err); ok {
-		return &wal.HaltError{Reason: plan.HaltExec, Remedy: "give the Redis user all permissions on data and on " + wal.ReservedPrefix + "*, and look at the keys of the checkpoint", Err: e}
+		w.refused = w.planners[0].Count(w.refused, refused)
+		at := b.From.Next
+		if e.Command >= 0 {
+			at = b.OpOf(e.Command).Offset
+		}
+		// The position is past the record already, so to read it again would hide this.
+		w.broken = &wal.HaltError{
+			Reason: plan.HaltExec,
+			Remedy: "give the Redis user all permissions on data and on " + wal.ReservedPrefix + "*; then rebuild this Redis, because that record is not in it",
+			Err:    fmt.Errorf("offset %d: %w", at, e),
+		}
+		return w.broken
 	}
 	return err
 }
@@ -361,8 +396,8 @@ func (w *worker) judge(d *doubt, err error) bool {
 		*d = doubt{halt.Reason, time.Now()}
 	}
 	answer, _ := w.app.sink.Primary()
-	if !answer.Agreed || time.Since(d.since) < w.app.cfg.HaltConfirm {
-		w.app.once.log(w.logger, slog.LevelWarn, fmt.Sprint(w.part), "about to halt: making sure first", "reason", halt.Reason, "error", halt.Err, "agreed", answer.Agreed)
+	if w.broken == nil && (!answer.Agreed || time.Since(d.since) < w.app.cfg.HaltConfirm) {
+		w.app.once.log(w.logger, slog.LevelWarn, fmt.Sprint(w.part), halt.Reason, "about to halt: making sure first", "reason", halt.Reason, "error", halt.Err, "agreed", answer.Agreed)
 		return false
 	}
 	w.haltedAtJoin = w.joining
@@ -373,7 +408,7 @@ func (w *worker) judge(d *doubt, err error) bool {
 func (w *worker) setHalted(h *wal.HaltError) {
 	w.mu.Lock()
 	before := w.halted
-	w.halted = h
+	w.halted, w.haltedAt = h, w.position.Next
 	w.mu.Unlock()
 	switch {
 	case h != nil && (before == nil || before.Reason != h.Reason):
@@ -389,11 +424,11 @@ func (w *worker) setHalted(h *wal.HaltError) {
 func (w *worker) report(err error) {
 	args := []any{"error", err}
 	level := slog.LevelWarn
-	if n, ok := errors.AsType[*sink.NotApplied](err); ok && n.Remedy() != "" {
-		args = append(args, "remedy", n.Remedy())
+	if s, ok := errors.AsType[sink.ServerError](err); ok && s.Remedy() != "" {
+		args = append(args, "remedy", s.Remedy())
 		level = slog.LevelError
 	}
-	w.app.once.log(w.logger, level, fmt.Sprint(w.part), "not applying; trying again", args...)
+	w.app.once.log(w.logger, level, fmt.Sprint(w.part), err.Error(), "not applying; trying again", args...)
 }
 
 func (w *worker) wait(ctx context.Context, d time.Duration) {
@@ -427,5 +462,4 @@ func (w *worker) settle(c wal.Checkpoint, durable bool) {
 	}
 	w.highest = max(w.highest, c.Barriers[wal.Local].Highest())
 	w.mu.Unlock()
-	w.app.once.forget(fmt.Sprint(w.part))
 }

@@ -36,8 +36,15 @@ type Publisher struct {
 func NewPublisher(client *kgo.Client, log string, sites wal.Sites, partitions int32, signer *wal.Signer, logger *slog.Logger) *Publisher {
 	return &Publisher{
 		client: client, log: log, sites: sites, partitions: partitions, signer: signer, logger: logger,
-		id: "applier/" + sites.Self + "/" + randomID(), seq: map[int32]int64{},
+		id: producerID(sites.Self), seq: map[int32]int64{},
 	}
+}
+
+// producerID names this process. A long site name is cut: the random part keeps ids apart.
+func producerID(site string) string {
+	const prefix = "applier/"
+	random := "/" + randomID()
+	return prefix + site[:min(len(site), wal.MaxProducer-len(prefix)-len(random))] + random
 }
 
 func randomID() string {
@@ -46,8 +53,8 @@ func randomID() string {
 	return hex.EncodeToString(b[:])
 }
 
-// Barrier appends a barrier with the given number to a partition. It does not wait: a barrier that is lost is followed by the next
-// one.
+// Barrier appends a barrier with the given number to a partition. It does not wait, not even for room: a barrier that
+// is lost is followed by the next one.
 func (p *Publisher) Barrier(ctx context.Context, partition int32, number uint64, now time.Time) {
 	value, err := json.Marshal(wal.Barrier{ID: randomID(), Number: number, Partitions: p.partitions, Time: now.UnixMilli()})
 	if err != nil {
@@ -61,7 +68,7 @@ func (p *Publisher) Barrier(ctx context.Context, partition int32, number uint64,
 	headers := append(p.signer.Headers(partition, wal.TypeBarrier, value),
 		wal.Header{Key: wal.HeaderProducer, Value: []byte(p.id)},
 		wal.Header{Key: wal.HeaderSeq, Value: strconv.AppendInt(nil, p.seq[partition], 10)})
-	p.client.Produce(ctx, &kgo.Record{
+	p.client.TryProduce(ctx, &kgo.Record{
 		Topic: p.log, Partition: partition, Value: value, Timestamp: now, Headers: toKafka(headers),
 	}, p.failed("barrier not appended", partition))
 }
@@ -73,7 +80,7 @@ func (p *Publisher) Attest(ctx context.Context, a wal.Attestation) {
 		p.logger.Error("attestation not published", "partition", a.Partition, "error", err)
 		return
 	}
-	p.client.Produce(ctx, &kgo.Record{
+	p.client.TryProduce(ctx, &kgo.Record{
 		Topic: wal.AttestTopic(p.log), Key: []byte(wal.AttestationKey(a.Site, a.Partition)), Value: value,
 		Headers: toKafka([]wal.Header{
 			{Key: wal.HeaderLevel, Value: strconv.AppendInt(nil, wal.Level, 10)},
@@ -91,8 +98,13 @@ func (p *Publisher) failed(what string, partition int32) func(*kgo.Record, error
 	}
 }
 
+// copiesTimeout bounds one attempt to write copies, so that the caller can show that it is alive. Readers drop repeats.
+const copiesTimeout = 10 * time.Second
+
 // Copies writes copies of records to a topic, each to the partition of its record, and returns when Kafka has acknowledged all.
 func Copies(ctx context.Context, client *kgo.Client, topic string, copies []wal.Record) error {
+	ctx, cancel := context.WithTimeout(ctx, copiesTimeout)
+	defer cancel()
 	out := make([]*kgo.Record, len(copies))
 	for i := range copies {
 		c := &copies[i]

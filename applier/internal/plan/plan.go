@@ -48,11 +48,8 @@ type Counts struct {
 	Expired int
 }
 
-// Empty reports whether the batch holds no record at all, not even a marker.
-func (b *Batch) Empty() bool { return b.To.Next == b.From.Next }
-
 // OnlyMarkers reports whether nothing but transaction markers was passed.
-func (b *Batch) OnlyMarkers() bool { return !b.Empty() && b.Counts.Records == 0 }
+func (b *Batch) OnlyMarkers() bool { return b.Counts.Records == 0 }
 
 // OpOf is the op that command i of the batch belongs to.
 func (b *Batch) OpOf(i int) Op {
@@ -102,20 +99,22 @@ type Refused struct {
 	Message string
 }
 
+// Count adds refused commands to a count.
+func (p *Planner) Count(c wal.Count, refused []Refused) wal.Count {
+	for _, r := range refused {
+		c = c.Add(p.chain.Refused(p.rules.Sites.Name(r.Op.Origin), r.Op.N, r.Command, r.Message))
+	}
+	return c
+}
+
 // Input is what a batch is planned from.
 type Input struct {
 	From    wal.Checkpoint
 	Records []wal.Record
-	Refused []Refused // of earlier batches, not counted yet
+	Refused wal.Count // all refused commands that are known, those of the last batches included
 	Now     int64     // ms since 1970: only to count what arrived with its expiry over
-	// Stop, if not nil, is a record that must not be tried: Redis does not know its command, so the table is wrong.
-	Stop *Stop
-}
-
-// Stop says at which record a partition halts, and why.
-type Stop struct {
-	Offset int64
-	Err    error
+	// Alone is the offset of a record that must have a batch of its own, because Redis did not know its command; -1 = none.
+	Alone int64
 }
 
 // Plan decides as many of the records as one batch holds and returns how many it took. If a record must halt the partition, the
@@ -124,13 +123,10 @@ func (p *Planner) Plan(in Input) (*Batch, int, error) {
 	p.judge.Reset()
 	b := &p.batch
 	*b = Batch{From: in.From, To: in.From, Wire: b.Wire[:0], Ops: b.Ops[:0]}
-	for _, r := range in.Refused {
-		b.To.RefusedN++
-		b.To.RefusedH = p.chain.Refused(b.To.RefusedH, p.rules.Sites.Name(r.Op.Origin), r.Op.N, r.Command, r.Message)
-	}
+	b.To.Refused = in.Refused
 	for i := range in.Records {
 		r := &in.Records[i]
-		if b.Barrier != nil || b.Counts.Records >= p.rules.MaxRecords || b.Bytes >= p.rules.MaxBytes {
+		if b.Barrier != nil || b.Counts.Records >= p.rules.MaxRecords || b.Bytes >= p.rules.MaxBytes || i > 0 && (r.Offset == in.Alone || in.Records[i-1].Offset == in.Alone) {
 			return b, i, nil
 		}
 		if err := p.decide(b, r, in); err != nil {
@@ -149,13 +145,6 @@ func (p *Planner) decide(b *Batch, r *wal.Record, in Input) error {
 			Reason: HaltTruncated,
 			Remedy: "the log lost records that were applied; compare the sites with `redis-applier check`, then rebuild this Redis",
 			Err:    fmt.Errorf("record at offset %d, though everything below %d was decided", r.Offset, b.To.Next),
-		}
-	}
-	if in.Stop != nil && r.Offset >= in.Stop.Offset {
-		return &wal.HaltError{
-			Reason: HaltTable,
-			Remedy: "check that both Redis are of a supported version (7.0 or later) and that no command is renamed; then upgrade the applier",
-			Err:    in.Stop.Err,
 		}
 	}
 	if r.Marker {

@@ -46,7 +46,7 @@ func barrier(rules Rules, offset int64, number uint64) wal.Record {
 
 func mustPlan(t *testing.T, p *Planner, from wal.Checkpoint, records ...wal.Record) (*Batch, int) {
 	t.Helper()
-	b, n, err := p.Plan(Input{From: from, Records: records, Now: 2000})
+	b, n, err := p.Plan(Input{From: from, Records: records, Now: 2000, Alone: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +145,7 @@ func TestPlanHalts(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			_, _, err := New(rules).Plan(Input{From: wal.Checkpoint{Position: wal.Position{Next: tt.from}}, Records: []wal.Record{tt.record}})
+			_, _, err := New(rules).Plan(Input{From: wal.Checkpoint{Position: wal.Position{Next: tt.from}}, Records: []wal.Record{tt.record}, Alone: -1})
 			var halt *wal.HaltError
 			if !errors.As(err, &halt) || halt.Reason != tt.want || halt.Remedy == "" {
 				t.Errorf("got %v, want a halt for %q with a remedy", err, tt.want)
@@ -166,7 +166,7 @@ func TestPlanPoison(t *testing.T) {
 		t.Errorf("got %d, want 1 counted", got)
 	}
 	rules.HaltOnPoison = true
-	_, _, err := New(rules).Plan(Input{Records: []wal.Record{bad}})
+	_, _, err := New(rules).Plan(Input{Records: []wal.Record{bad}, Alone: -1})
 	if halt, ok := errors.AsType[*wal.HaltError](err); !ok || halt.Reason != HaltPoison {
 		t.Errorf("got %v, want a halt", err)
 	}
@@ -208,26 +208,27 @@ func TestPlanBarrier(t *testing.T) {
 	}
 }
 
-func TestPlanStopsWhereRedisKnowsNoCommand(t *testing.T) {
+// A record whose command Redis did not know is tried again by itself: what stands before and after it must not wait for the verdict.
+func TestPlanLeavesARecordAlone(t *testing.T) {
 	t.Parallel()
-	records := []wal.Record{rec(0, "SET", "x", "1"), rec(1, "SET", "x", "2")}
-	stop := &Stop{Offset: 1, Err: errors.New("unknown command")}
-	b, n, err := New(testRules()).Plan(Input{Records: records, Stop: stop})
-	if err != nil || n != 1 || b.To.Next != 1 {
-		t.Fatalf("got %d records and %v, want the one before", n, err)
-	}
-	_, _, err = New(testRules()).Plan(Input{From: b.To, Records: records[1:], Stop: stop})
-	if halt, ok := errors.AsType[*wal.HaltError](err); !ok || halt.Reason != HaltTable {
-		t.Errorf("got %v, want a halt", err)
+	records := []wal.Record{rec(0, "SET", "x", "1"), rec(1, "SET", "x", "2"), rec(2, "SET", "x", "3")}
+	var from wal.Checkpoint
+	for rest := records; len(rest) > 0; {
+		b, n, err := New(testRules()).Plan(Input{From: from, Records: rest, Alone: 1})
+		if err != nil || n != 1 {
+			t.Fatalf("from %d: got %d records and %v, want one", from.Next, n, err)
+		}
+		from, rest = b.To, rest[n:]
 	}
 }
 
 func TestPlanCountsRefused(t *testing.T) {
 	t.Parallel()
-	op := Op{Offset: 4, Origin: wal.Mirrored, N: 2}
-	b, _, err := New(testRules()).Plan(Input{Records: []wal.Record{rec(5, "SET", "x", "1")}, Refused: []Refused{{Op: op, Message: "WRONGTYPE"}}})
-	if err != nil || b.To.RefusedN != 1 || b.To.RefusedH == (wal.Hash{}) {
-		t.Errorf("got n=%d h=%s, %v, want it counted", b.To.RefusedN, b.To.RefusedH, err)
+	p := New(testRules())
+	count := p.Count(wal.Count{}, []Refused{{Op: Op{Offset: 4, Origin: wal.Mirrored, N: 2}, Message: "WRONGTYPE"}})
+	b, _, err := p.Plan(Input{Records: []wal.Record{rec(5, "SET", "x", "1")}, Refused: count, Alone: -1})
+	if err != nil || b.To.Refused != count || count.N != 1 || count.H == (wal.Hash{}) {
+		t.Errorf("got %+v, %v, want %+v in the position", b.To.Refused, err, count)
 	}
 }
 
@@ -267,7 +268,7 @@ func TestPlanDoesNotDependOnBatches(t *testing.T) {
 			p, at := New(rules), wal.Checkpoint{}
 			for rest := records; len(rest) > 0; {
 				k := min(sizes(), len(rest))
-				b, n, err := p.Plan(Input{From: at, Records: rest[:k]})
+				b, n, err := p.Plan(Input{From: at, Records: rest[:k], Alone: -1})
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -135,7 +135,7 @@ func hset(key string, fields []wal.Field) []string {
 
 // Send writes a batch. It does not wait for the answer, so that the next batch can be planned meanwhile; [Conn.Receive] must
 // follow. It fails with [ErrMoved], without writing, if the batch was planned on another position than the one that Redis holds.
-func (c *Conn) Send(b *plan.Batch) error {
+func (c *Conn) Send(ctx context.Context, b *plan.Batch) error {
 	if b.From.Position != c.have {
 		return fmt.Errorf("%w: planned on %d, Redis holds %d", ErrMoved, b.From.Next, c.have.Next)
 	}
@@ -150,11 +150,16 @@ func (c *Conn) Send(b *plan.Batch) error {
 	if err := c.net.SetDeadline(time.Now().Add(exchangeTimeout)); err != nil {
 		return err
 	}
+	stop := context.AfterFunc(ctx, c.hurry)
+	defer stop()
 	if _, err := c.net.Write(out); err != nil {
 		return fmt.Errorf("write a batch to %s: %w", c.addr, err)
 	}
 	return nil
 }
+
+// hurry leaves what is in flight a short time.
+func (c *Conn) hurry() { _ = c.net.SetDeadline(time.Now().Add(stopTimeout)) }
 
 // appendCheckpoint appends the HSET of the fields that the batch changes.
 func (c *Conn) appendCheckpoint(out []byte, b *plan.Batch) []byte {
@@ -178,11 +183,12 @@ func (c *Conn) appendCheckpoint(out []byte, b *plan.Batch) []byte {
 }
 
 // Receive reads the answer to the batch that was sent last. Without an error the batch is applied, and the answer lists the
-// commands that Redis refused. [ErrMoved] and [*NotApplied] mean that nothing was applied; with any other error it is unknown.
+// commands that Redis refused. [ErrMoved] and [*NotApplied] mean that nothing was applied, [*ExecError] that the
+// batch was applied but for the commands that failed; with any other error it is unknown.
 // After a [*NotApplied] of a batch that may be sent again as it is, Retry is true. When ctx ends, the answer gets two more
 // seconds: long enough for a Redis that is well, and short enough for an orderly stop.
 func (c *Conn) Receive(ctx context.Context, b *plan.Batch) (refused []plan.Refused, err error) {
-	stop := context.AfterFunc(ctx, func() { _ = c.net.SetDeadline(time.Now().Add(stopTimeout)) })
+	stop := context.AfterFunc(ctx, c.hurry)
 	defer stop()
 	fail := func(err error) ([]plan.Refused, error) {
 		return nil, fmt.Errorf("read the answer of %s: %w", c.addr, err)
@@ -252,7 +258,7 @@ func (c *Conn) Receive(ctx context.Context, b *plan.Batch) (refused []plan.Refus
 		return fail(err)
 	}
 	if wrong != nil {
-		return nil, wrong
+		return refused, wrong
 	}
 	if c.have != b.To.Position {
 		return nil, fmt.Errorf("%w right after a batch: it left %d, Redis holds %d", ErrMoved, b.To.Next, c.have.Next)

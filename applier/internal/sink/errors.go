@@ -27,10 +27,10 @@ func (e *NotApplied) Error() string { return "not applied: " + e.Err.Error() }
 func (e *NotApplied) Unwrap() error { return e.Err }
 
 // Remedy is what a person must do before it can succeed; empty if waiting is enough.
-func (e *NotApplied) Remedy() string {
-	switch e.Err.Code() {
+func (e ServerError) Remedy() string {
+	switch e.Code() {
 	case "OOM":
-		return "Redis is at maxmemory: raise maxmemory (and the memory limit), or delete keys through the log"
+		return "Redis is at maxmemory: raise maxmemory, and the memory limit with it"
 	case "MISCONF":
 		return "Redis cannot persist: look at its log and its disk"
 	case "NOAUTH", "WRONGPASS":
@@ -69,7 +69,7 @@ func (e ServerError) retryable() bool {
 // sites. Anything else there is an answer that Redis should not give.
 func (e ServerError) refused() bool {
 	switch e.Code() {
-	case "WRONGTYPE", "BUSYKEY", "BUSYGROUP", "NOGROUP", "ERR", "UNBLOCKED", "OUTOFRANGE":
+	case "WRONGTYPE", "BUSYKEY", "BUSYGROUP", "NOGROUP", "INVALIDOBJ", "ERR":
 		return true
 	}
 	return false

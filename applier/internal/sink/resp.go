@@ -9,7 +9,7 @@ import (
 )
 
 // The hot path writes the bytes of the records as they are and reads replies with the few lines below, because a client that builds a
-// value for every command and every reply costs a third of the speed (docs/performance.md). Everything cold goes through the same
+// value for every command and every reply costs a third of the speed. Everything cold goes through the same
 // lines, so that there is one way to talk to the primary; Sentinels are asked through go-redis.
 
 // appendCommand appends one command as a RESP array of bulk strings.

@@ -149,7 +149,7 @@ func (s *Sentinels) learn(votes map[string]vote) {
 	s.learned = slices.Compact(s.learned)
 	for addr, c := range s.clients {
 		if !slices.Contains(s.learned, addr) && !slices.Contains(s.seeds, addr) {
-			_ = c.Close() // nothing is in flight on it, and there is nobody to tell
+			_ = c.Close() // a question in flight on it fails: that Sentinel was replaced
 			delete(s.clients, addr)
 		}
 	}

@@ -28,6 +28,7 @@ const (
 	BeforeExec       // the transaction does not reach Redis whole
 	LostReply        // Redis executes the transaction and the answer is lost
 	AfterReply       // the answer arrives, and then the connection breaks
+	Denied           // Redis executes a transaction of one op, and its answer to that op is made NOPERM
 )
 
 // NewProxy starts a proxy to a Redis.
@@ -114,7 +115,9 @@ func (l *link) close() {
 var (
 	exec = []byte("\r\nEXEC\r\n")
 	// guard is the end of the answer to a batch: WATCH's, and the beginning of HMGET's.
-	guard = []byte("+OK\r\n*")
+	guard     = []byte("+OK\r\n*")
+	oneOp     = []byte("\r\n*2\r\n:")
+	oneDenied = []byte("\r\n*2\r\n-NOPERM denied ")
 )
 
 func (l *link) requests() {
@@ -154,6 +157,18 @@ func (l *link) replies() {
 		l.mu.Lock()
 		f, done := l.fault, l.done
 		l.mu.Unlock()
+		if f == Denied {
+			// *2 :1 becomes *2 -NOPERM denied 1: the op's answer and the checkpoint's.
+			if was := buf[:n]; bytes.Contains(was, oneOp) {
+				changed := bytes.Replace(was, oneOp, oneDenied, 1)
+				n = copy(buf, changed)
+				l.mu.Lock()
+				l.fault = None
+				l.mu.Unlock()
+				f = None
+				close(done)
+			}
+		}
 		if f != LostReply {
 			if _, err := l.client.Write(buf[:n]); err != nil {
 				return

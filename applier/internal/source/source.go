@@ -101,9 +101,6 @@ func (s *Source) Close() {
 	s.fetch.Close()
 }
 
-// Ping reports whether a broker answers.
-func (s *Source) Ping(ctx context.Context) error { return s.fetch.Ping(ctx) }
-
 // Describe asks Kafka what the log is now: the answer must not come from a cache, because it decides about halts.
 func (s *Source) Describe(ctx context.Context) (plan.Log, error) {
 	var l plan.Log

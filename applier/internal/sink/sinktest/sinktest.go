@@ -135,7 +135,7 @@ func batch(from wal.Checkpoint, ops ...[]string) *plan.Batch {
 }
 
 func (b *bench) commit(c *sink.Conn, batch *plan.Batch) ([]plan.Refused, error) {
-	if err := c.Send(batch); err != nil {
+	if err := c.Send(b.ctx, batch); err != nil {
 		return nil, err
 	}
 	return c.Receive(b.ctx, batch)
@@ -269,7 +269,7 @@ func roundTrip(t *testing.T, b *bench) {
 	to := &next.To
 	to.LeaderEpoch, to.Root, to.Sealed, to.Epoch = 3, wal.Hash{1, 2}, true, wal.Epoch{Generation: 1, Minor: 2, Site: "dr"}
 	to.Streams[wal.Mirrored] = wal.Stream{N: 7, H: wal.Hash{3}, FencedN: 1, FencedH: wal.Hash{4}}
-	to.RefusedN, to.RefusedH, to.Expired, to.Timestamp, to.Reported = 1, wal.Hash{5}, 2, 1234, 1
+	to.Refused, to.Expired, to.Timestamp, to.Reported = wal.Count{N: 1, H: wal.Hash{5}}, 2, 1234, 1
 	to.Barriers[wal.Mirrored] = to.Barriers[wal.Mirrored].Add(wal.Mark{ID: "b1", Number: 1, N: 7, H: wal.Hash{3}})
 	next.RingChanged[wal.Mirrored] = true
 	if _, err := b.commit(c, next); err != nil {
@@ -384,7 +384,7 @@ func full(t *testing.T, b *bench) {
 	next := batch(cp, []string{"SET", "a", "1"})
 	_, err := b.commit(c, next)
 	var n *sink.NotApplied
-	if !errors.As(err, &n) || !sink.Retry(err) || n.Remedy() == "" {
+	if !errors.As(err, &n) || !sink.Retry(err) || n.Err.Remedy() == "" {
 		t.Fatalf("got %v, want a refusal that may be tried again, with a remedy", err)
 	}
 	if err := b.Client.ConfigSet(b.ctx, "maxmemory", "0").Err(); err != nil {
