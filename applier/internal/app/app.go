@@ -212,11 +212,20 @@ func (a *App) Run(ctx context.Context) (err error) {
 	a.stopping = true
 	a.mu.Unlock()
 	a.revoke(a.owned())
-	if err := a.commit(stopCtx); err != nil {
+	// While the group shares out anew, a commit and leaving the group wait for its slowest member; neither is worth that.
+	commitCtx, commitCancel := context.WithTimeout(stopCtx, stopTimeout/4)
+	defer commitCancel()
+	if err := a.commit(commitCtx); err != nil {
 		a.logger.Warn("group offsets not committed; Redis has the positions", "error", err)
 	}
 	_ = a.producer.Flush(stopCtx) // an attestation that is lost is followed by another
-	a.source.Close()
+	left := make(chan struct{})
+	go func() { defer close(left); a.source.Close() }()
+	select {
+	case <-left:
+	case <-stopCtx.Done():
+		a.logger.Warn("did not leave the group: it was sharing out partitions; it gives this member up after the session timeout")
+	}
 	cancel()
 	a.logger.Info("stopped")
 	if halted {
