@@ -167,20 +167,24 @@ func (r *run) failoverUnderLoad(ctx context.Context) error {
 	if err := r.redises.lag(ctx, i); err != nil {
 		return err
 	}
-	if err := r.trickle(ctx); err != nil {
+	if err := r.trickle(ctx, 100); err != nil {
 		return err
 	}
 	if err := r.redises.promote(ctx, i, r.rand.IntN(2) == 0); err != nil {
 		return err
 	}
-	return r.trickle(ctx)
+	return r.trickle(ctx, 500)
 }
 
-func (r *run) trickle(ctx context.Context) error {
-	for range 300 {
+// trickle appends records one by one, at most a thousand in a second, so that it outlasts the time in which a failover is noticed.
+func (r *run) trickle(ctx context.Context, n int) error {
+	pace := time.NewTicker(time.Millisecond)
+	defer pace.Stop()
+	for range n {
 		if err := r.kafka.Client.ProduceSync(ctx, r.local()).FirstErr(); err != nil {
 			return err
 		}
+		<-pace.C
 	}
 	return nil
 }
