@@ -358,7 +358,7 @@ func (s *site) dlq(_ *testscript.TestScript, args []string) error {
 	for _, x := range r.Headers {
 		h[x.Key] = string(x.Value)
 	}
-	if h[wal.HeaderCopyClass] != args[2] || !strings.HasPrefix(h[wal.HeaderCopyReason], args[3]) {
+	if h[wal.HeaderCopyClass] != args[2] || h[wal.HeaderCopyReason] != args[3] || h[wal.HeaderCopyDetail] == "" {
 		return fmt.Errorf("got class %q, reason %q", h[wal.HeaderCopyClass], h[wal.HeaderCopyReason])
 	}
 	return nil

@@ -135,11 +135,14 @@ func (w *watch) report(start, now time.Time, trouble error) Report {
 		r.Sentence = fmt.Sprintf("could not tell: %v", trouble)
 		return r
 	}
-	silent := false // this site
+	silent := "" // what this site does not answer
 	var diverged, untold *Row
 	for p := range w.Partitions {
 		self := w.own[p].self != nil
-		silent = silent || !self
+		if !self && silent == "" {
+			_, why := w.missing(p, w.Sites.Self)
+			silent = fmt.Sprintf("partition %d: %s", p, why)
+		}
 		if w.Policy == PeerOff && self {
 			continue
 		}
@@ -214,7 +217,7 @@ func (w *watch) row(p int32, origin string, now time.Time) (row Row, missing str
 }
 
 // conclude sets verdict, exit code and sentence.
-func (w *watch) conclude(r *Report, silent bool, diverged, untold *Row, trouble error) {
+func (w *watch) conclude(r *Report, silent string, diverged, untold *Row, trouble error) {
 	self, peer := w.Sites.Self, w.Sites.Peer
 	because := ""
 	if trouble != nil {
@@ -230,9 +233,9 @@ func (w *watch) conclude(r *Report, silent bool, diverged, untold *Row, trouble 
 		r.Sentence = fmt.Sprintf("diverged: partition %d, origin %s, first at barrier %d (id %s): %s. What %s appended before that barrier did not arrive alike at %s: "+
 			"look there for records that the mirror %s->%s lost or repeated, and fill the Redis of %s anew from %s",
 			diverged.Partition, diverged.Origin, diverged.First.Number, diverged.First.ID, diverged.Why, diverged.Origin, other, diverged.Origin, other, other, diverged.Origin)
-	case silent:
+	case silent != "":
 		r.Verdict, r.Exit = Unknown, 2
-		r.Sentence = fmt.Sprintf("could not tell: %s itself does not answer: partition %d: %s%s", self, untold.Partition, untold.Why, because)
+		r.Sentence = fmt.Sprintf("could not tell: %s itself does not answer: %s%s", self, silent, because)
 	case w.Policy == PeerOff:
 		r.Verdict = Unknown // of the two sites; this one is well
 		r.Sentence = fmt.Sprintf("%s has decided every partition of %s up to the check's barriers; %s was not looked at", self, w.Log, peer)

@@ -23,7 +23,8 @@ const (
 	HeaderCopyOffset    = "dlq-offset"
 	HeaderCopyOrigin    = "dlq-origin"
 	HeaderCopyClass     = "dlq-class"
-	HeaderCopyReason    = "dlq-reason"
+	HeaderCopyReason    = "dlq-reason" // short and stable, such as unknown-command
+	HeaderCopyDetail    = "dlq-detail" // for people: what is wrong, and what to do instead
 	// What a copy leaves out because it would be too large: set to the size in bytes of what is missing.
 	HeaderCopyNoValue   = "dlq-without-value"
 	HeaderCopyNoKey     = "dlq-without-key"
@@ -35,7 +36,7 @@ const MaxCopy = 10 << 20
 
 // Copy is record r as it goes to <log>.dlq or <log>.fenced: key, value, timestamp and headers unchanged, and where it came from.
 // Readers drop repeats by (topic id, partition, offset). What would make it too large is left out: the value, then the key, then the headers.
-func (r *Record) Copy(site, topic string, id TopicID, origin string, class Class, reason string) Record {
+func (r *Record) Copy(site, topic string, id TopicID, origin string, class Class, reason, detail string) Record {
 	c := *r
 	var left []Header
 	leaveOut := func(header string, size int) {
@@ -54,7 +55,7 @@ func (r *Record) Copy(site, topic string, id TopicID, origin string, class Class
 		leaveOut(HeaderCopyNoHeaders, c.size())
 		headers = nil
 	}
-	c.Headers = append(append(make([]Header, 0, len(headers)+11), headers...),
+	c.Headers = append(append(make([]Header, 0, len(headers)+12), headers...),
 		Header{HeaderCopySite, []byte(site)},
 		Header{HeaderCopyTopic, []byte(topic)},
 		Header{HeaderCopyTopicID, []byte(id.String())},
@@ -63,6 +64,7 @@ func (r *Record) Copy(site, topic string, id TopicID, origin string, class Class
 		Header{HeaderCopyOrigin, []byte(origin)},
 		Header{HeaderCopyClass, []byte(class)},
 		Header{HeaderCopyReason, []byte(reason)},
+		Header{HeaderCopyDetail, []byte(detail)},
 	)
 	c.Headers = append(c.Headers, left...)
 	return c

@@ -313,8 +313,8 @@ func TestAttestationRoundTrip(t *testing.T) {
 func TestCopyKeepsTheRecord(t *testing.T) {
 	t.Parallel()
 	r := Record{Partition: 2, Offset: 7, Timestamp: 5, Key: []byte("k"), Value: []byte("v"), Headers: []Header{{"wal", []byte("1")}}}
-	c := r.Copy("dc", "redis-writes", TopicID{1}, "dr", ClassPoison, "syntax: why")
-	if string(c.Key) != "k" || string(c.Value) != "v" || c.Timestamp != 5 || c.Headers[0].Key != "wal" || len(c.Headers) != 9 || len(r.Headers) != 1 {
+	c := r.Copy("dc", "redis-writes", TopicID{1}, "dr", ClassPoison, "syntax", "why")
+	if string(c.Key) != "k" || string(c.Value) != "v" || c.Timestamp != 5 || c.Headers[0].Key != "wal" || len(c.Headers) != 10 || len(r.Headers) != 1 {
 		t.Errorf("got %+v", c)
 	}
 	big := make([]byte, MaxCopy+1)
@@ -331,7 +331,7 @@ func TestCopyKeepsTheRecord(t *testing.T) {
 	} {
 		r := r
 		tt.change(&r)
-		c := r.Copy("dc", "redis-writes", TopicID{1}, "dr", ClassPoison, "too-large")
+		c := r.Copy("dc", "redis-writes", TopicID{1}, "dr", ClassPoison, "too-large", "")
 		var got []string
 		for _, h := range c.Headers {
 			if strings.HasPrefix(h.Key, "dlq-without-") {

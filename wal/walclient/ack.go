@@ -44,8 +44,8 @@ const (
 // primary, for whichever rdb asks.
 //
 // It can be asked only at the site where the record was appended; the peer's log counts its offsets apart. Decided
-// means that Redis has executed the op, or that it could not: an error of Redis (WRONGTYPE) and a stream that is not open in this
-// epoch end in the topics <log>.dlq and <log>.fenced, not here.
+// means that Redis has executed the op, or that it could not, which is not told here: a command that Redis answered with an error
+// (WRONGTYPE) is counted by the applier, and a record of a stream that is not open in this epoch is kept in <log>.fenced.
 //
 // It holds until the next failover: one that loses the last writes takes them back together with their position, the
 // applier applies them again within seconds, and in between a read does not show them. Ask again when that matters.

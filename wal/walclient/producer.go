@@ -7,8 +7,8 @@
 //
 // That an op is in the log does not mean that Redis shows it already. [Ack.WaitApplied] waits until it does.
 //
-// Records of a Producer carry its id and a sequence number for each partition. They make a repeated record harmless, whoever
-// repeats it: the Kafka client, the mirror between the sites.
+// Records of a Producer carry its id and a sequence number for each partition. They are what makes a repeated record recognisable,
+// whoever repeats it: the producer, the mirror between the sites.
 package walclient
 
 import (
@@ -319,6 +319,9 @@ func (p *Producer) find(ctx context.Context) (*topic, error) {
 	}
 	if err == nil && len(topics[p.opts.Log].Partitions) == 0 {
 		err = errors.New("the topic has no partitions")
+	}
+	if errors.Is(err, kgo.ErrClientClosed) {
+		return nil, fmt.Errorf("walclient: log %s: %w", p.opts.Log, ErrClosed) // nothing was appended yet
 	}
 	if err != nil {
 		return nil, p.explain(fmt.Errorf("asking Kafka for the topic: %w", err))

@@ -198,7 +198,7 @@ func (p *Planner) poison(b *Batch, r *wal.Record, origin wal.Origin, bad *wal.Po
 			Err:    bad,
 		}
 	}
-	b.Copies = append(b.Copies, r.Copy(p.rules.Sites.Self, p.rules.Log, b.From.TopicID, p.rules.Sites.Name(origin), wal.ClassPoison, bad.Error()))
+	b.Copies = append(b.Copies, r.Copy(p.rules.Sites.Self, p.rules.Log, b.From.TopicID, p.rules.Sites.Name(origin), wal.ClassPoison, string(bad.Reason), bad.Detail))
 	if b.Counts.Poison == nil {
 		b.Counts.Poison = map[wal.Reason]int{}
 	}
