@@ -153,13 +153,18 @@ func (s *starter) complaints() []string {
 	return out
 }
 
-// tails are the last lines of all logs, for a test that failed.
-func (s *starter) tails(lines int) string {
+// tails are the last lines of all logs, and before them those that tell of ownership, for a test that failed.
+func (s *starter) tails(last int) string {
 	var out strings.Builder
 	for _, a := range s.all {
 		b, _ := os.ReadFile(a.log)
-		all := strings.Split(strings.TrimSpace(string(b)), "\n")
-		fmt.Fprintf(&out, "%s:\n  %s\n", a.name, strings.Join(all[max(0, len(all)-lines):], "\n  "))
+		fmt.Fprintf(&out, "%s:\n", a.name)
+		lines := strings.Split(strings.TrimSpace(string(b)), "\n")
+		for i, line := range lines {
+			if i >= len(lines)-last || strings.Contains(line, `"msg":"assigned"`) || strings.Contains(line, `"msg":"revoked"`) {
+				fmt.Fprintf(&out, "  %s\n", line)
+			}
+		}
 	}
 	return out.String()
 }
