@@ -164,7 +164,7 @@ func (w *watch) checkTopics(ctx context.Context, admin *kadm.Client) error {
 	attest := wal.AttestTopic(w.Log)
 	topics, err := admin.ListTopics(ctx, w.Log, attest)
 	if err != nil {
-		return fmt.Errorf("Kafka of %s does not answer: %w", w.Sites.Self, err)
+		return fmt.Errorf("no answer from Kafka of %s: %w", w.Sites.Self, err)
 	}
 	for _, name := range []string{w.Log, attest} {
 		if err := topics[name].Err; err != nil {

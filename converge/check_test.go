@@ -387,8 +387,8 @@ func TestCheckKafkaTrouble(t *testing.T) {
 			Kafka: []kgo.Opt{kgo.SeedBrokers(addr)}, Timeout: 200 * time.Millisecond,
 		}
 		r, err := converge.Check(t.Context(), c)
-		if err != nil || r.Exit != 2 || !strings.Contains(r.Sentence, "Kafka of dc does not answer") {
-			t.Errorf("got %v, %+v; want exit 2 and that Kafka does not answer", err, r)
+		if err != nil || r.Exit != 2 || !strings.Contains(r.Sentence, "no answer from Kafka of dc") {
+			t.Errorf("got %v, %+v; want exit 2 and that Kafka gives no answer", err, r)
 		}
 	})
 	t.Run("no topic", func(t *testing.T) {

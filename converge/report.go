@@ -172,7 +172,7 @@ func (w *watch) report(start, now time.Time, trouble error) Report {
 // noteData adds why the data may differ although the log is equal.
 func (w *watch) noteData(notes []string, p int32, origin string) []string {
 	for _, n := range w.tracker.Verdict(p, origin).Notes {
-		n = fmt.Sprintf("log equal, but in partition %d %s: run the check with --deep", p, n)
+		n = fmt.Sprintf("log equal, but in partition %d %s: the data may differ", p, n)
 		if !slices.Contains(notes, n) { // both origins' barriers tell of the same partition
 			notes = append(notes, n)
 		}

@@ -22,7 +22,7 @@ var (
 	ErrNoLog = errors.New("the topic does not exist at this site; check Options.Log and Options.Brokers, or have the platform team declare the site's log")
 
 	// ErrDenied says that Kafka does not let this user write the log.
-	ErrDenied = errors.New("Kafka denies this user; have the platform team add the application to the site's producers, and check Options.SASL")
+	ErrDenied = errors.New("denied by Kafka; have the platform team add the application's user to the site's producers, and check Options.SASL")
 
 	// ErrTimeout says that Kafka did not take the record within Options.DeliveryTimeout. It is not in the log.
 	ErrTimeout = errors.New("not appended: Kafka did not take the record within the delivery timeout")

@@ -90,10 +90,10 @@ func (o Options) withDefaults() Options {
 func (o Options) validate() error {
 	var errs []error
 	if len(o.Brokers) == 0 {
-		errs = append(errs, errors.New("Brokers is empty; name at least one broker of this site as host:port"))
+		errs = append(errs, errors.New("no broker; name at least one of this site in Options.Brokers, as host:port"))
 	}
 	if n := len(o.Name); n == 0 || n > MaxName {
-		errs = append(errs, fmt.Errorf("Name %q has %d bytes; want 1 to %d, such as the application's name", o.Name, n, MaxName))
+		errs = append(errs, fmt.Errorf("the name %q has %d bytes; want 1 to %d in Options.Name, such as the application's name", o.Name, n, MaxName))
 	}
 	if o.MaxBufferedRecords < 1 {
 		errs = append(errs, fmt.Errorf("MaxBufferedRecords is %d; want at least 1", o.MaxBufferedRecords))

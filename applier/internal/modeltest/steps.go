@@ -51,8 +51,12 @@ func (r *run) deck(n int) []step {
 		name string
 		key  kmsg.Key
 	}{
-		{"fetch", kmsg.Fetch}, {"metadata", kmsg.Metadata}, {"list offsets", kmsg.ListOffsets}, {"heartbeat", kmsg.Heartbeat},
-		{"commit", kmsg.OffsetCommit}, {"produce", kmsg.Produce},
+		{"fetch", kmsg.Fetch},
+		{"metadata", kmsg.Metadata},
+		{"list offsets", kmsg.ListOffsets},
+		{"heartbeat", kmsg.Heartbeat},
+		{"commit", kmsg.OffsetCommit},
+		{"produce", kmsg.Produce},
 	}
 	var all []step
 	for len(all) < n {
