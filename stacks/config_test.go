@@ -105,6 +105,11 @@ func TestBadConfig(t *testing.T) {
 			[]string{"sentinel.replicas: 2 Sentinels cannot lose one and keep a majority that outvotes the rest; want 3 or another odd number above it"},
 		},
 		{
+			"a primary that is called down after a second",
+			[]change{{"sentinel.downAfter", "1s"}},
+			[]string{"sentinel.downAfter: 1s: want a duration from 2s to 5m0s"},
+		},
+		{
 			"a quorum above the Sentinels",
 			[]change{{"sentinel.quorum", 4}},
 			[]string{"sentinel.quorum: 4 is above the number of Sentinels (3), so no failover would ever happen; leave it out: the operator sets 2"},

@@ -252,7 +252,8 @@ func (c *checker) redis(a Args) {
 	}
 	c.add1("sentinel.replicas", redis.CheckSentinels(a.Sentinel.Replicas))
 	c.add1("sentinel.quorum", redis.CheckQuorum(a.Sentinel.Replicas, a.Sentinel.Quorum))
-	c.between("sentinel.downAfter", a.Sentinel.DownAfter, 500*time.Millisecond, 5*time.Minute)
+	// Below two seconds a Sentinel fails over again and again: it opens its connections anew after a change, at most once a second.
+	c.between("sentinel.downAfter", a.Sentinel.DownAfter, 2*time.Second, 5*time.Minute)
 	c.between("sentinel.failoverTimeout", a.Sentinel.FailoverTimeout, time.Second, 10*time.Minute)
 }
 
