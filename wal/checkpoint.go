@@ -23,11 +23,7 @@ func PositionFields(s Sites) []string {
 func (p *Position) AppendValues(dst []string) []string {
 	i64 := func(n int64) string { return strconv.FormatInt(n, 10) }
 	u64 := func(n uint64) string { return strconv.FormatUint(n, 10) }
-	sealed := "0"
-	if p.Sealed {
-		sealed = "1"
-	}
-	dst = append(dst, i64(p.Next), i64(int64(p.LeaderEpoch)), p.TopicID.String(), p.Epoch.String(), p.Root.String(), sealed)
+	dst = append(dst, i64(p.Next), i64(int64(p.LeaderEpoch)), p.TopicID.String(), p.Epoch.String(), p.Root.String(), FormatBool(p.Sealed))
 	for _, o := range Origins {
 		s := &p.Streams[o]
 		dst = append(dst, u64(s.N), s.H.String(), u64(s.FencedN), s.FencedH.String())
@@ -35,8 +31,19 @@ func (p *Position) AppendValues(dst []string) []string {
 	return append(dst, u64(p.Refused.N), p.Refused.H.String(), u64(p.Expired), i64(p.Timestamp), i64(p.Reported))
 }
 
+// FormatBool is 0 or 1, as a field says it.
+func FormatBool(b bool) string {
+	if b {
+		return "1"
+	}
+	return "0"
+}
+
 // BarriersField is the field that holds the ring of an origin.
 func BarriersField(s Sites, o Origin) string { return "barriers." + s.Name(o) }
+
+// RepeatingField is the field that says 1 while an origin's stream repeats what was decided before; absent = 0.
+func RepeatingField(s Sites, o Origin) string { return "repeating." + s.Name(o) }
 
 // String is the ring as it stands in a checkpoint: marks id:number:n:h, oldest first, separated by blanks.
 func (r Ring) String() string {
@@ -84,6 +91,9 @@ func (c *Checkpoint) Fields(s Sites) []Field {
 	for _, o := range Origins {
 		if len(c.Barriers[o]) > 0 {
 			out = append(out, Field{BarriersField(s, o), c.Barriers[o].String()})
+		}
+		if c.Repeating[o] {
+			out = append(out, Field{RepeatingField(s, o), FormatBool(true)})
 		}
 	}
 	return out
@@ -141,6 +151,11 @@ func ParseCheckpoint(fields map[string]string, s Sites) (Checkpoint, error) {
 		if v, ok := fields[BarriersField(s, o)]; ok && bad == nil {
 			if c.Barriers[o], bad = parseRing(v); bad != nil {
 				bad = fmt.Errorf("checkpoint: field %s: %w", BarriersField(s, o), bad)
+			}
+		}
+		if v, ok := fields[RepeatingField(s, o)]; ok && bad == nil {
+			if c.Repeating[o], bad = strconv.ParseBool(v); bad != nil {
+				bad = fmt.Errorf("checkpoint: field %s=%q: %w", RepeatingField(s, o), v, bad)
 			}
 		}
 	}

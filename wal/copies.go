@@ -25,6 +25,7 @@ const (
 	HeaderCopyClass     = "dlq-class"
 	HeaderCopyReason    = "dlq-reason" // short and stable, such as unknown-command
 	HeaderCopyDetail    = "dlq-detail" // for people: what is wrong, and what to do instead
+	HeaderCopyEnd       = "dlq-end"    // of class unconfirmed: the offset after the last one that it speaks of
 	// What a copy leaves out because it would be too large: set to the size in bytes of what is missing.
 	HeaderCopyNoValue   = "dlq-without-value"
 	HeaderCopyNoKey     = "dlq-without-key"
@@ -35,7 +36,7 @@ const (
 const MaxCopy = 10 << 20
 
 // Copy is record r as it goes to <log>.dlq or <log>.fenced: key, value, timestamp and headers unchanged, and where it came from.
-// Readers drop repeats by (topic id, partition, offset). What would make it too large is left out: the value, then the key, then the headers.
+// Readers drop repeats by (topic id, partition, offset, class). What would make it too large is left out: the value, then the key, then the headers.
 func (r *Record) Copy(site, topic string, id TopicID, origin string, class Class, reason, detail string) Record {
 	c := *r
 	var left []Header
@@ -67,6 +68,16 @@ func (r *Record) Copy(site, topic string, id TopicID, origin string, class Class
 		Header{HeaderCopyDetail, []byte(detail)},
 	)
 	c.Headers = append(c.Headers, left...)
+	return c
+}
+
+// Unconfirmed is what goes to <log>.dlq when an applier ended between an EXEC and its report: Redis may have refused commands of the
+// records from offset from up to, not including, end, and none of them is listed.
+func Unconfirmed(site, topic string, id TopicID, partition int32, from, end, timestamp int64) Record {
+	r := Record{Partition: partition, Offset: from, Timestamp: timestamp}
+	c := r.Copy(site, topic, id, "", ClassUnconfirmed, "unconfirmed",
+		"an applier ended before it could report which commands of these records Redis refused; compare their keys with the peer's")
+	c.Headers = append(c.Headers, Header{HeaderCopyEnd, strconv.AppendInt(nil, end, 10)})
 	return c
 }
 

@@ -151,6 +151,15 @@ func (r Ring) Highest() uint64 {
 	return n
 }
 
+// Repeats reports whether a barrier was decided before: its id is known, or its number is below all that a full ring holds. A number
+// inside the ring says nothing, because two owners may append the same one.
+func (r Ring) Repeats(id string, number uint64) bool {
+	if _, known := r.Find(id); known || len(r) < RingSize {
+		return known
+	}
+	return number < slices.MinFunc(r, func(a, b Mark) int { return cmp.Compare(a.Number, b.Number) }).Number
+}
+
 // Find returns the mark of a barrier's id.
 func (r Ring) Find(id string) (Mark, bool) {
 	i := slices.IndexFunc(r, func(m Mark) bool { return m.ID == id })
@@ -164,4 +173,7 @@ func (r Ring) Find(id string) (Mark, bool) {
 type Checkpoint struct {
 	Position
 	Barriers [2]Ring // by Origin
+	// Repeating says that a stream repeats what was decided before: the last barrier of its origin was a repeat, and none with a number
+	// above the highest came since. By Origin.
+	Repeating [2]bool
 }

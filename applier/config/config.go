@@ -74,6 +74,9 @@ type Run struct {
 	BatchRecords int `env:"APPLIER_BATCH_RECORDS, default=1000"`
 	// BatchBytes is the size of a batch, in bytes of keys and values, at which it ends.
 	BatchBytes int `env:"APPLIER_BATCH_BYTES, default=1048576"`
+	// ReplicaBuffer is how many bytes the primary may hold back for a replica that cannot follow before applying slows down, so that Redis does
+	// not throw the replica out (its default client-output-buffer-limit for replicas is 256 MiB, or 64 MiB for a minute); 0 = it never slows.
+	ReplicaBuffer int64 `env:"APPLIER_REPLICA_BUFFER, default=33554432"`
 	// Verbosity is the least level of log lines: debug, info, warn or error.
 	Verbosity slog.Level `env:"APPLIER_VERBOSITY, default=info"`
 }

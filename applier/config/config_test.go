@@ -86,7 +86,7 @@ func TestRoundTrip(t *testing.T) {
 		Kafka:    config.Kafka{Brokers: []string{"a:1", "b:2"}, TLS: true, CAFile: "/ca", Username: "u", PasswordFile: "/p"},
 		Group:    "g", MirrorExactlyOnce: false, Sentinels: []string{"s:26379", "t:26379"}, SentinelMaster: "m", RedisUsername: "ru",
 		RedisPasswordFile: "/rp", Listen: "10.0.0.1:9180", Poison: config.PoisonHalt, WaitReplicas: 2, BarrierInterval: 3 * time.Second,
-		HaltConfirm: time.Minute, BatchRecords: 7, BatchBytes: 4096, Verbosity: slog.LevelDebug,
+		HaltConfirm: time.Minute, BatchRecords: 7, BatchBytes: 4096, ReplicaBuffer: 1 << 20, Verbosity: slog.LevelDebug,
 	}
 	requireAllSet(t, run)
 	got, err := config.ReadRun(env(toMap(run.Environ())))

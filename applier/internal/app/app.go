@@ -47,13 +47,16 @@ type App struct {
 	once    *once
 
 	sink      *sink.Sink
+	observer  *sink.Observer
+	pace      *pace
 	source    *source.Source
 	producer  *kgo.Client
 	publisher *attest.Publisher
 	kafka     []kgo.Opt
 	listener  net.Listener
 
-	root context.Context // of the workers
+	root     context.Context // of the workers
+	startsAt time.Time       // when the log's first offsets were asked for last
 
 	mu       sync.Mutex
 	workers  map[int32]*running
@@ -120,6 +123,11 @@ func New(cfg config.Run, o Options) (_ *App, err error) {
 		Username: cfg.RedisUsername, PasswordFile: cfg.RedisPasswordFile, Dial: o.Dial, OnFailover: a.failover,
 	})
 	a.closers = append(a.closers, a.sink.Close)
+	a.observer = a.sink.Observe()
+	a.pace = &pace{limit: cfg.ReplicaBuffer, buffer: a.observer.ReplicaBuffer, slowed: func(held int64) {
+		a.metrics.slowed.Inc()
+		a.once.log(a.logger, slog.LevelWarn, "pace", "", "applying slows down until the replicas have caught up", "held", held, "limit", cfg.ReplicaBuffer)
+	}}
 	return a, nil
 }
 
@@ -182,6 +190,11 @@ func (a *App) Run(ctx context.Context) (err error) {
 		t := time.NewTicker(sentinelInterval)
 		defer t.Stop()
 		a.sink.Watch(root, t.C)
+	})
+	group.Go(func() {
+		t := time.NewTicker(paceInterval)
+		defer t.Stop()
+		a.pace.run(root, t.C)
 	})
 	known := make(chan struct{}) // the group may assign before New returns
 	a.source, err = source.New(source.Options{

@@ -21,19 +21,24 @@ type metrics struct {
 	refused   prometheus.Counter
 	fenced    prometheus.Counter
 	duplicate prometheus.Counter
-	expired   prometheus.Counter
-	lag       *prometheus.GaugeVec
-	lagTime   *prometheus.GaugeVec
-	apply     prometheus.Histogram
-	records   prometheus.Histogram
-	failovers prometheus.Counter
-	sessions  prometheus.Counter
-	halted    *prometheus.GaugeVec
-	converged *prometheus.GaugeVec
-	epoch     *prometheus.GaugeVec
-	replLag   prometheus.Gauge
-	linkUp    prometheus.Gauge
-	redis     *prometheus.GaugeVec
+	late      prometheus.Counter
+	rewinds   prometheus.Counter
+	// unconfirmed counts ranges, not records.
+	unconfirmed prometheus.Counter
+	expired     prometheus.Counter
+	lag         *prometheus.GaugeVec
+	lagTime     *prometheus.GaugeVec
+	apply       prometheus.Histogram
+	records     prometheus.Histogram
+	failovers   prometheus.Counter
+	sessions    prometheus.Counter
+	slowed      prometheus.Counter
+	halted      *prometheus.GaugeVec
+	converged   *prometheus.GaugeVec
+	epoch       *prometheus.GaugeVec
+	replLag     prometheus.Gauge
+	linkUp      prometheus.Gauge
+	redis       *prometheus.GaugeVec
 
 	mu      sync.Mutex
 	version string
@@ -70,7 +75,10 @@ func newMetrics(version string) *metrics {
 	m.poison = counterVec("wal_poison_total", "Records that can never be applied and were listed in the DLQ, by reason.", "reason")
 	m.refused = counter("wal_refused_total", "Commands that Redis answered with an error inside an applied transaction.")
 	m.fenced = counter("wal_fenced_total", "Records of a stream that was not open, kept and not applied.")
-	m.duplicate = counter("wal_duplicates_total", "Repeats of a producer's sequence, skipped.")
+	m.duplicate = counter("wal_duplicates_total", "Repeats of a producer's sequence or of a barrier, not executed.")
+	m.late = counter("wal_late_total", "Repeats among them that were too old to tell, listed in the DLQ.")
+	m.rewinds = counter("wal_mirror_rewinds_total", "Times that a stream began to repeat what was decided: the mirror was rewound, or made anew.")
+	m.unconfirmed = counter("wal_unconfirmed_total", "Ranges of records, listed in the DLQ, whose refused commands may not be.")
 	m.expired = counter("wal_expired_on_arrival_total", "Records that set an expiry which was over when they were applied.")
 	m.lag = gaugeVec("wal_lag_records", "Offsets between the position and the last stable offset of the log, by owned partition.", "partition")
 	m.lagTime = gaugeVec("wal_lag_seconds", "Age of the last decided record while there is lag, 0 without, by owned partition.", "partition")
@@ -78,6 +86,7 @@ func newMetrics(version string) *metrics {
 	m.records = histogram("wal_batch_records", "Records in a batch.", prometheus.ExponentialBuckets(1, 2, 11))
 	m.failovers = counter("wal_failovers_total", "Changes of the primary that the Sentinels told of.")
 	m.sessions = counter("wal_sessions_ended_total", "Times that a partition dropped what was in flight and read its position again.")
+	m.slowed = counter("wal_slowed_total", "Times that applying slowed down so that replicas could catch up.")
 	m.halted = gaugeVec("wal_partition_halted", "1 while a partition is halted, by reason.", "partition", "reason")
 	m.converged = gaugeVec("wal_converged", "1 if both sites attest the same at the newest comparable barrier, 0 if they differ, by owned partition and origin site.", "partition", "origin")
 	m.epoch = gaugeVec("wal_epoch", "Generation of the partition's epoch; 0 = none yet, both streams are open.", "partition")
@@ -100,6 +109,9 @@ func (m *metrics) batch(part int32, sites wal.Sites, b *plan.Batch, refused int,
 		m.poison.WithLabelValues(string(reason)).Add(float64(n))
 	}
 	m.refused.Add(float64(refused))
+	m.duplicate.Add(float64(b.Counts.Repeats))
+	m.late.Add(float64(b.Counts.Late))
+	m.rewinds.Add(float64(b.Counts.Rewinds))
 	m.expired.Add(float64(b.Counts.Expired))
 	m.apply.Observe(took.Seconds())
 	m.records.Observe(float64(b.Counts.Records))

@@ -51,6 +51,9 @@ func (a *App) look(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, commitInterval)
 	defer cancel()
 	ends, err := a.source.StableEnds(ctx)
+	if err == nil {
+		err = a.starts(ctx)
+	}
 	if a.isStopping() {
 		return
 	}
@@ -63,7 +66,7 @@ func (a *App) look(ctx context.Context) {
 			a.once.log(a.logger, slog.LevelWarn, "commit", "", "group offsets not committed; Redis has the positions", "error", err)
 		}
 	}
-	info, err := a.sink.Info(ctx, "replication")
+	info, err := a.observer.Info(ctx, "replication")
 	if a.isStopping() {
 		return
 	}
@@ -74,6 +77,25 @@ func (a *App) look(ctx context.Context) {
 	}
 	a.once.forget("redis")
 	a.replicas(info)
+}
+
+// startsInterval is how often the log's first offsets are asked for: retention moves them slowly.
+const startsInterval = time.Minute
+
+// starts tells the workers where the log begins now, so that they forget producers whose records it does not hold any more.
+func (a *App) starts(ctx context.Context) error {
+	if time.Since(a.startsAt) < startsInterval {
+		return nil
+	}
+	starts, err := a.source.Starts(ctx)
+	if err != nil {
+		return err
+	}
+	a.startsAt = time.Now()
+	for _, r := range a.list() {
+		r.logStart.Store(starts[r.part])
+	}
+	return nil
 }
 
 func (a *App) measure(ends map[int32]int64) {

@@ -257,6 +257,9 @@ func (r *run) checkDLQ(ctx context.Context, m *model) error {
 		if _, err := fmt.Sscan(h[wal.HeaderCopyOffset], &at.offset); err != nil {
 			return fmt.Errorf("DLQ partition %d offset %d: header %s: %w", rec.Partition, rec.Offset, wal.HeaderCopyOffset, err)
 		}
+		if class := wal.Class(h[wal.HeaderCopyClass]); class == wal.ClassRefused || class == wal.ClassUnconfirmed {
+			return nil
+		}
 		if h[wal.HeaderCopyClass] != string(wal.ClassPoison) {
 			return fmt.Errorf("DLQ: class %q of %v", h[wal.HeaderCopyClass], at)
 		}

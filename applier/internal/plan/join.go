@@ -27,6 +27,7 @@ const (
 type Stored struct {
 	Meta       map[string]string // the hash wal.MetaKey, empty if there is none
 	Checkpoint map[string]string // the hash wal.CheckpointKey, empty if there is none
+	Producers  map[string]string // the hash wal.ProducersKey, empty if there is none
 	Keys       int64             // DBSIZE
 }
 
@@ -41,6 +42,8 @@ type Log struct {
 type Joint struct {
 	// Found is the checkpoint, if there is one.
 	Found wal.Checkpoint
+	// Producers are the windows of repeats there.
+	Producers *Producers
 	// Create, if not nil, must be written to the empty Redis first: the meta, and a checkpoint at the log's beginning for each partition.
 	Create *Creation
 }
@@ -106,7 +109,13 @@ func Join(r Rules, p int32, s Stored, l Log) (Joint, error) {
 		return halt(HaltBeyondEnd, "the log lost records that were applied; compare the sites with `redis-applier check`, then rebuild this Redis",
 			"the next record is %d, the log ends at %d", c.Next, l.End[p])
 	}
-	return Joint{Found: c}, nil
+	stored := make(map[string]wal.Producer, len(s.Producers))
+	for id, text := range s.Producers {
+		if stored[id], err = wal.ParseProducer(text, r.Sites); err != nil {
+			return halt(HaltCheckpoint, "run the applier version that wrote it, or empty this Redis to rebuild it", "%s: %w", wal.ProducersKey(r.Log, p), err)
+		}
+	}
+	return Joint{Found: c, Producers: NewProducers(stored)}, nil
 }
 
 func create(r Rules, p int32, l Log, halt func(reason, remedy, format string, args ...any) (Joint, error)) (Joint, error) {

@@ -4,8 +4,11 @@
 package plan
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/comptech-lab/redis-wal/wal"
 )
@@ -17,13 +20,17 @@ type Batch struct {
 	// RingChanged says which rings of To differ from From's, by origin.
 	RingChanged [2]bool
 
+	Records  []wal.Record // what it decides
 	Wire     [][]byte     // commands for Redis in order, as RESP; they alias records or the planner's memory
 	Ops      []Op         // which record each of them came from
 	Commands int          // how many commands Wire holds
 	Copies   []wal.Record // must be in the DLQ before the batch commits
-	Barrier  *Barrier     // the barrier that ends the batch, if one does
-	Counts   Counts
-	Bytes    int // of keys and values
+	// Memory is the commands, as RESP, that keep the windows of repeats; MemoryCommands is how many they are.
+	Memory         []byte
+	MemoryCommands int
+	Barrier        *Barrier // the barrier that ends the batch, if one does
+	Counts         Counts
+	Bytes          int // of keys and values
 }
 
 // Op is the place of one record's commands in a batch.
@@ -46,10 +53,25 @@ type Counts struct {
 	Applied [2]int // executed, by origin
 	Poison  map[wal.Reason]int
 	Expired int
+	// Repeats of a sequence or of a barrier, not executed; Late, those among them that were too old to tell, and listed in the DLQ.
+	Repeats, Late int
+	Rewinds       int // times that a stream began to repeat itself
 }
 
 // OnlyMarkers reports whether nothing but transaction markers was passed.
 func (b *Batch) OnlyMarkers() bool { return b.Counts.Records == 0 }
+
+// Moves reports whether the batch changes anything that is stored.
+func (b *Batch) Moves() bool { return b.To.Position != b.From.Position }
+
+// Record is the batch's record at an offset, nil if there is none.
+func (b *Batch) Record(offset int64) *wal.Record {
+	i, ok := slices.BinarySearchFunc(b.Records, offset, func(r wal.Record, offset int64) int { return cmp.Compare(r.Offset, offset) })
+	if !ok {
+		return nil
+	}
+	return &b.Records[i]
+}
 
 // OpOf is the op that command i of the batch belongs to.
 func (b *Batch) OpOf(i int) Op {
@@ -79,10 +101,11 @@ type Rules struct {
 
 // Planner plans the batches of one partition. It reuses its memory: a batch is valid until the next Plan.
 type Planner struct {
-	rules Rules
-	judge wal.Judge
-	chain wal.Chain
-	batch Batch
+	rules  Rules
+	judge  wal.Judge
+	chain  wal.Chain
+	batch  Batch
+	memory memory
 }
 
 // New returns a planner.
@@ -99,6 +122,20 @@ type Refused struct {
 	Message string
 }
 
+// Code is the first word of Redis's answer, such as WRONGTYPE.
+func (r Refused) Code() string {
+	code, _, _ := strings.Cut(r.Message, " ")
+	return code
+}
+
+// Detail says for people which command of its op was refused, and how. Commands is how many the op has.
+func (r Refused) Detail(commands int) string {
+	if commands == 1 {
+		return "Redis answered: " + r.Message
+	}
+	return fmt.Sprintf("command %d of %d, Redis answered: %s. ", r.Command+1, commands, r.Message)
+}
+
 // Count adds refused commands to a count.
 func (p *Planner) Count(c wal.Count, refused []Refused) wal.Count {
 	for _, r := range refused {
@@ -111,10 +148,16 @@ func (p *Planner) Count(c wal.Count, refused []Refused) wal.Count {
 type Input struct {
 	From    wal.Checkpoint
 	Records []wal.Record
-	Refused wal.Count // all refused commands that are known, those of the last batches included
-	Now     int64     // ms since 1970: only to count what arrived with its expiry over
+	// Producers are the windows of repeats at From; Plan changes them.
+	Producers *Producers
+	LogStart  int64     // the log's first offset: producers that were last seen before it are forgotten
+	Refused   wal.Count // all refused commands that are known, those of the last batches included
+	Reported  int64     // refused commands of records below it are in the DLQ
+	Now       int64     // ms since 1970: only to count what arrived with its expiry over
 	// Alone is the offset of a record that must have a batch of its own, because Redis did not know its command; -1 = none.
 	Alone int64
+	// Freeing has the batch end before a record that may need memory: Redis is full.
+	Freeing bool
 }
 
 // Plan decides as many of the records as one batch holds and returns how many it took. If a record must halt the partition, the
@@ -123,21 +166,37 @@ func (p *Planner) Plan(in Input) (*Batch, int, error) {
 	p.judge.Reset()
 	b := &p.batch
 	*b = Batch{From: in.From, To: in.From, Wire: b.Wire[:0], Ops: b.Ops[:0]}
-	b.To.Refused = in.Refused
-	for i := range in.Records {
-		r := &in.Records[i]
-		if b.Barrier != nil || b.Counts.Records >= p.rules.MaxRecords || b.Bytes >= p.rules.MaxBytes || i > 0 && (r.Offset == in.Alone || in.Records[i-1].Offset == in.Alone) {
-			return b, i, nil
+	b.To.Refused, b.To.Reported = in.Refused, max(in.From.Reported, in.Reported)
+	n := 0
+	for n < len(in.Records) {
+		r := &in.Records[n]
+		if b.Barrier != nil || b.Counts.Records >= p.rules.MaxRecords || b.Bytes >= p.rules.MaxBytes || n > 0 && (r.Offset == in.Alone || in.Records[n-1].Offset == in.Alone) {
+			break
 		}
-		if err := p.decide(b, r, in); err != nil {
-			if i > 0 {
-				return b, i, nil // the next Plan begins there and meets the error first
+		err := p.decide(b, r, in)
+		if errors.Is(err, errNeedsMemory) {
+			break
+		}
+		if err != nil {
+			if n > 0 {
+				break // the next Plan begins there and meets the error first
 			}
 			return b, 0, fmt.Errorf("%s partition %d offset %d: %w", p.rules.Log, r.Partition, r.Offset, err)
 		}
+		n++
 	}
-	return b, len(in.Records), nil
+	b.Records = in.Records[:n]
+	var gone []string
+	if b.Barrier != nil { // now and then is often enough to look for them
+		gone = in.Producers.evict(in.LogStart)
+	}
+	b.MemoryCommands = in.Producers.store(&p.memory, p.rules.Sites, wal.ProducersKey(p.rules.Log, p.rules.Partition), gone)
+	b.Memory = p.memory.wire
+	return b, n, nil
 }
+
+// errNeedsMemory ends a batch that must only free.
+var errNeedsMemory = errors.New("the record may need memory")
 
 func (p *Planner) decide(b *Batch, r *wal.Record, in Input) error {
 	if r.Offset < b.To.Next {
@@ -159,28 +218,94 @@ func (p *Planner) decide(b *Batch, r *wal.Record, in Input) error {
 		return err
 	}
 	if j.Control != nil {
-		if err := p.control(b, r, j); err != nil {
+		if err := p.known(j); err != nil {
 			return err
 		}
+	} else if in.Freeing && !j.Exec.Frees {
+		return errNeedsMemory
+	}
+	b.Counts.Records++
+	b.Bytes += len(r.Key) + len(r.Value)
+	if !p.first(b, r, &j, in.Producers) {
 		b.advance(r)
-		b.Counts.Records++
+		return nil
+	}
+	if j.Control != nil {
+		b.barrier(*j.Control.Barrier, j.Origin)
+		b.advance(r)
 		return nil
 	}
 	s := &b.To.Streams[j.Origin]
 	s.N++
 	s.H = p.chain.Next(s.H, r, &j.Envelope)
-	b.Wire = append(b.Wire, j.Exec.Wire)
-	b.Ops = append(b.Ops, Op{Offset: r.Offset, Origin: j.Origin, N: s.N, Commands: j.Exec.Commands})
-	b.Commands += j.Exec.Commands
-	b.Counts.Applied[j.Origin]++
-	b.Counts.Records++
-	b.Bytes += len(r.Key) + len(r.Value)
-	if at := j.Exec.ExpireAt; at > 0 && at <= in.Now {
-		b.To.Expired++
-		b.Counts.Expired++
+	if p.unexecuted(b, r, &j, in.Producers) {
+		b.Wire = append(b.Wire, j.Exec.Wire)
+		b.Ops = append(b.Ops, Op{Offset: r.Offset, Origin: j.Origin, N: s.N, Commands: j.Exec.Commands})
+		b.Commands += j.Exec.Commands
+		b.Counts.Applied[j.Origin]++
+		if at := j.Exec.ExpireAt; at > 0 && at <= in.Now {
+			b.To.Expired++
+			b.Counts.Expired++
+		}
 	}
 	b.advance(r)
 	return nil
+}
+
+// first reports whether a record is none that its stream repeats. What it repeats is decided already: it is neither executed nor counted.
+func (p *Planner) first(b *Batch, r *wal.Record, j *wal.Judged, known *Producers) bool {
+	if j.Control != nil {
+		bar := j.Control.Barrier
+		if b.To.Barriers[j.Origin].Repeats(bar.ID, bar.Number) {
+			b.Counts.Repeats++
+			if !b.To.Repeating[j.Origin] {
+				b.To.Repeating[j.Origin] = true
+				b.Counts.Rewinds++
+			}
+			return false
+		}
+	}
+	if j.Producer == nil {
+		return true
+	}
+	switch known.at(j.Producer, r.Offset).Seen[j.Origin].Meet(j.Sequence) {
+	case wal.Repeated:
+		b.Counts.Repeats++
+		return false
+	case wal.BelowWindow:
+		b.Counts.Repeats++
+		if !b.To.Repeating[j.Origin] { // else all that is old was decided, and to list it would fill the DLQ
+			p.late(b, r, j)
+		}
+		return false
+	}
+	return true
+}
+
+// unexecuted reports whether a record was not executed before, in whatever stream: a client that moved to the other site sends there
+// again what was not acknowledged. It is counted all the same, because the sites see the two streams in different orders.
+func (p *Planner) unexecuted(b *Batch, r *wal.Record, j *wal.Judged, known *Producers) bool {
+	if j.Producer == nil {
+		return true
+	}
+	switch known.at(j.Producer, r.Offset).Applied.Meet(j.Sequence) {
+	case wal.Repeated:
+		b.Counts.Repeats++
+		return false
+	case wal.BelowWindow:
+		b.Counts.Repeats++
+		p.late(b, r, j)
+		return false
+	}
+	return true
+}
+
+// late lists a record that may or may not have been decided.
+func (p *Planner) late(b *Batch, r *wal.Record, j *wal.Judged) {
+	b.Counts.Late++
+	b.Copies = append(b.Copies, r.Copy(p.rules.Sites.Self, p.rules.Log, b.From.TopicID, p.rules.Sites.Name(j.Origin), wal.ClassLate, "below-window",
+		fmt.Sprintf("sequence %d of producer %.64q is %d or more below its highest, so nobody knows whether it was applied; it was not executed now. "+
+			"If its effect is missing, send it again with a new sequence", j.Sequence, j.Producer, wal.WindowSize)))
 }
 
 func (b *Batch) advance(r *wal.Record) {
@@ -209,9 +334,8 @@ func (p *Planner) poison(b *Batch, r *wal.Record, origin wal.Origin, bad *wal.Po
 	return nil
 }
 
-// control acts on a control record. Only the barrier has a meaning so far: the streams of both sites are open, and a record that was
-// meant to close one must not be passed over.
-func (p *Planner) control(b *Batch, r *wal.Record, j wal.Judged) error {
+// known halts at a control record that must not be passed over. Only the barrier has a meaning so far: the streams of both sites are open.
+func (p *Planner) known(j wal.Judged) error {
 	if j.Control.Type != wal.TypeBarrier {
 		return &wal.HaltError{
 			Reason: HaltControl,
@@ -219,20 +343,23 @@ func (p *Planner) control(b *Batch, r *wal.Record, j wal.Judged) error {
 			Err:    fmt.Errorf("control record %q, which this version does not act on", j.Control.Type),
 		}
 	}
-	bar := j.Control.Barrier
-	if bar.Partitions != p.rules.Partitions {
+	if n := j.Control.Barrier.Partitions; n != p.rules.Partitions {
 		return &wal.HaltError{
 			Reason: HaltPartitions,
 			Remedy: "the partition count of a log is fixed; restore it, or move to a new log",
-			Err: fmt.Errorf("a barrier of %s counts %d partitions, this site %d",
-				p.rules.Sites.Name(j.Origin), bar.Partitions, p.rules.Partitions),
+			Err:    fmt.Errorf("a barrier of %s counts %d partitions, this site %d", p.rules.Sites.Name(j.Origin), n, p.rules.Partitions),
 		}
 	}
-	b.Barrier = &Barrier{Barrier: *bar, Origin: j.Origin}
-	if _, known := b.To.Barriers[j.Origin].Find(bar.ID); !known {
-		s := b.To.Streams[j.Origin]
-		b.To.Barriers[j.Origin] = b.To.Barriers[j.Origin].Add(wal.Mark{ID: bar.ID, Number: bar.Number, N: s.N, H: s.H})
-		b.RingChanged[j.Origin] = true
-	}
 	return nil
+}
+
+// barrier ends the batch with a barrier that was not decided before.
+func (b *Batch) barrier(bar wal.Barrier, o wal.Origin) {
+	b.Barrier = &Barrier{Barrier: bar, Origin: o}
+	ring, s := b.To.Barriers[o], b.To.Streams[o]
+	if bar.Number > ring.Highest() {
+		b.To.Repeating[o] = false
+	}
+	b.To.Barriers[o] = ring.Add(wal.Mark{ID: bar.ID, Number: bar.Number, N: s.N, H: s.H})
+	b.RingChanged[o] = true
 }

@@ -40,13 +40,14 @@ func barrier(rules Rules, offset int64, number uint64) wal.Record {
 	}
 	return wal.Record{
 		Offset: offset, Value: value,
-		Headers: append(rules.Signer.Headers(0, wal.TypeBarrier, value), wal.Header{Key: wal.HeaderProducer, Value: []byte("p")}, wal.Header{Key: wal.HeaderSeq, Value: []byte("1")}),
+		Headers: append(rules.Signer.Headers(0, wal.TypeBarrier, value),
+			wal.Header{Key: wal.HeaderProducer, Value: []byte("applier")}, wal.Header{Key: wal.HeaderSeq, Value: strconv.AppendUint(nil, number, 10)}),
 	}
 }
 
 func mustPlan(t *testing.T, p *Planner, from wal.Checkpoint, records ...wal.Record) (*Batch, int) {
 	t.Helper()
-	b, n, err := p.Plan(Input{From: from, Records: records, Now: 2000, Alone: -1})
+	b, n, err := p.Plan(Input{From: from, Records: records, Producers: NewProducers(nil), Now: 2000, Alone: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +146,7 @@ func TestPlanHalts(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			_, _, err := New(rules).Plan(Input{From: wal.Checkpoint{Position: wal.Position{Next: tt.from}}, Records: []wal.Record{tt.record}, Alone: -1})
+			_, _, err := New(rules).Plan(Input{From: wal.Checkpoint{Position: wal.Position{Next: tt.from}}, Records: []wal.Record{tt.record}, Alone: -1, Producers: NewProducers(nil)})
 			var halt *wal.HaltError
 			if !errors.As(err, &halt) || halt.Reason != tt.want || halt.Remedy == "" {
 				t.Errorf("got %v, want a halt for %q with a remedy", err, tt.want)
@@ -166,7 +167,7 @@ func TestPlanPoison(t *testing.T) {
 		t.Errorf("got %d, want 1 counted", got)
 	}
 	rules.HaltOnPoison = true
-	_, _, err := New(rules).Plan(Input{Records: []wal.Record{bad}, Alone: -1})
+	_, _, err := New(rules).Plan(Input{Records: []wal.Record{bad}, Producers: NewProducers(nil), Alone: -1})
 	if halt, ok := errors.AsType[*wal.HaltError](err); !ok || halt.Reason != HaltPoison {
 		t.Errorf("got %v, want a halt", err)
 	}
@@ -203,8 +204,8 @@ func TestPlanBarrier(t *testing.T) {
 		t.Errorf("got %+v, want it in the ring with n=1", b.To.Barriers)
 	}
 	again, _ := mustPlan(t, New(rules), b.To, barrier(rules, 2, 7))
-	if len(again.To.Barriers[wal.Local]) != 1 || again.RingChanged[wal.Local] {
-		t.Errorf("got %+v, want the repeated barrier once in the ring", again.To.Barriers)
+	if len(again.To.Barriers[wal.Local]) != 1 || again.RingChanged[wal.Local] || again.Barrier != nil || !again.To.Repeating[wal.Local] || again.Counts.Rewinds != 1 {
+		t.Errorf("got %+v, want the repeated barrier once in the ring, not answered, and the stream known to repeat", again)
 	}
 }
 
@@ -214,7 +215,7 @@ func TestPlanLeavesARecordAlone(t *testing.T) {
 	records := []wal.Record{rec(0, "SET", "x", "1"), rec(1, "SET", "x", "2"), rec(2, "SET", "x", "3")}
 	var from wal.Checkpoint
 	for rest := records; len(rest) > 0; {
-		b, n, err := New(testRules()).Plan(Input{From: from, Records: rest, Alone: 1})
+		b, n, err := New(testRules()).Plan(Input{From: from, Records: rest, Producers: NewProducers(nil), Alone: 1})
 		if err != nil || n != 1 {
 			t.Fatalf("from %d: got %d records and %v, want one", from.Next, n, err)
 		}
@@ -226,7 +227,7 @@ func TestPlanCountsRefused(t *testing.T) {
 	t.Parallel()
 	p := New(testRules())
 	count := p.Count(wal.Count{}, []Refused{{Op: Op{Offset: 4, Origin: wal.Mirrored, N: 2}, Message: "WRONGTYPE"}})
-	b, _, err := p.Plan(Input{Records: []wal.Record{rec(5, "SET", "x", "1")}, Refused: count, Alone: -1})
+	b, _, err := p.Plan(Input{Records: []wal.Record{rec(5, "SET", "x", "1")}, Refused: count, Producers: NewProducers(nil), Alone: -1})
 	if err != nil || b.To.Refused != count || count.N != 1 || count.H == (wal.Hash{}) {
 		t.Errorf("got %+v, %v, want %+v in the position", b.To.Refused, err, count)
 	}
@@ -265,10 +266,10 @@ func TestPlanDoesNotDependOnBatches(t *testing.T) {
 			offset++
 		}
 		ends := func(sizes func() int) wal.Checkpoint {
-			p, at := New(rules), wal.Checkpoint{}
+			p, at, producers := New(rules), wal.Checkpoint{}, NewProducers(nil)
 			for rest := records; len(rest) > 0; {
 				k := min(sizes(), len(rest))
-				b, n, err := p.Plan(Input{From: at, Records: rest[:k], Alone: -1})
+				b, n, err := p.Plan(Input{From: at, Records: rest[:k], Producers: producers, Alone: -1})
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -28,7 +28,7 @@ const stopTimeout = 2 * time.Second
 //
 // The rhythm is one write and one read for each batch:
 //
-//	[MULTI command... HSET checkpoint EXEC] [WATCH checkpoint, HMGET checkpoint]
+//	[MULTI command... HSET producers, HSET checkpoint EXEC] [WATCH checkpoint, HMGET checkpoint]
 //
 // The WATCH and HMGET that ride with a batch guard the next one. Its MULTI is not written before the HMGET's reply was read
 // and equals the position that the batch was planned on.
@@ -69,12 +69,13 @@ func (c *Conn) Close() { c.close() }
 // Join watches the checkpoint and reads what Redis holds of the partition.
 func (c *Conn) Join(ctx context.Context) (plan.Stored, error) {
 	var s plan.Stored
-	replies, err := c.do(ctx, []string{"UNWATCH"}, []string{"WATCH", c.ckpt}, []string{"HGETALL", c.ckpt}, []string{"HGETALL", wal.MetaKey(c.log)}, []string{"DBSIZE"})
+	replies, err := c.do(ctx, []string{"UNWATCH"}, []string{"WATCH", c.ckpt}, []string{"HGETALL", c.ckpt},
+		[]string{"HGETALL", wal.ProducersKey(c.log, c.part)}, []string{"HGETALL", wal.MetaKey(c.log)}, []string{"DBSIZE"})
 	if err != nil {
 		return s, fmt.Errorf("read the checkpoint of partition %d at %s: %w", c.part, c.addr, err)
 	}
-	s.Checkpoint, s.Meta = toMap(replies[2]), toMap(replies[3])
-	s.Keys, err = strconv.ParseInt(replies[4].text, 10, 64)
+	s.Checkpoint, s.Producers, s.Meta = toMap(replies[2]), toMap(replies[3]), toMap(replies[4])
+	s.Keys, err = strconv.ParseInt(replies[5].text, 10, 64)
 	if err != nil {
 		return s, fmt.Errorf("DBSIZE at %s: %w", c.addr, err)
 	}
@@ -143,6 +144,7 @@ func (c *Conn) Send(ctx context.Context, b *plan.Batch) error {
 	for _, w := range b.Wire {
 		out = append(out, w...)
 	}
+	out = append(out, b.Memory...)
 	out = c.appendCheckpoint(out, b)
 	out = appendCommand(out, "EXEC")
 	out = append(out, c.guard...)
@@ -178,6 +180,9 @@ func (c *Conn) appendCheckpoint(out []byte, b *plan.Batch) []byte {
 		if b.RingChanged[o] {
 			changed = append(changed, wal.BarriersField(c.sites, o), b.To.Barriers[o].String())
 		}
+		if b.To.Repeating[o] != b.From.Repeating[o] {
+			changed = append(changed, wal.RepeatingField(c.sites, o), wal.FormatBool(b.To.Repeating[o]))
+		}
 	}
 	return appendCommand(out, changed...)
 }
@@ -199,14 +204,15 @@ func (c *Conn) Receive(ctx context.Context, b *plan.Batch) (refused []plan.Refus
 		return fail(multi)
 	}
 	var queued *NotApplied
-	for i := range b.Commands + 1 { // and the checkpoint's HSET
+	all := b.Commands + b.MemoryCommands + 1 // and the checkpoint's HSET
+	for i := range all {
 		answer, err := skipReply(c.r)
 		if err != nil {
 			return fail(err)
 		}
 		if answer != "" && queued == nil {
 			queued = &NotApplied{Err: answer, Command: i}
-			if i == b.Commands {
+			if i >= b.Commands {
 				queued.Command = -1
 			}
 		}
@@ -235,35 +241,53 @@ func (c *Conn) Receive(ctx context.Context, b *plan.Batch) (refused []plan.Refus
 	if n < 0 {
 		return nil, ErrMoved
 	}
-	if n != b.Commands+1 {
-		return fail(fmt.Errorf("%w: EXEC answered %d commands of %d", errProtocol, n, b.Commands+1))
+	if n != all {
+		return fail(fmt.Errorf("%w: EXEC answered %d commands of %d", errProtocol, n, all))
 	}
-	var wrong error
+	var sorted answers
 	for i := range n {
 		answer, err := skipReply(c.r)
 		if err != nil {
 			return fail(err)
 		}
-		switch {
-		case answer == "" || wrong != nil:
-		case i == b.Commands:
-			wrong = &ExecError{Command: -1, Err: answer}
-		case answer.refused():
-			refused = append(refused, refusal(b, i, answer))
-		default:
-			wrong = &ExecError{Command: i, Err: answer}
+		if answer != "" {
+			sorted.add(b, i, answer)
 		}
 	}
 	if err := c.readGuard(); err != nil {
 		return fail(err)
 	}
-	if wrong != nil {
-		return refused, wrong
+	if sorted.wrong != nil {
+		return sorted.refused, sorted.wrong
 	}
+	return sorted.refused, c.landed(b)
+}
+
+// landed makes sure that Redis holds the position that a batch leads to.
+func (c *Conn) landed(b *plan.Batch) error {
 	if c.have != b.To.Position {
-		return nil, fmt.Errorf("%w right after a batch: it left %d, Redis holds %d", ErrMoved, b.To.Next, c.have.Next)
+		return fmt.Errorf("%w right after a batch: it left %d, Redis holds %d", ErrMoved, b.To.Next, c.have.Next)
 	}
-	return refused, nil
+	return nil
+}
+
+// answers are the errors inside an applied transaction.
+type answers struct {
+	refused []plan.Refused
+	wrong   error // *ExecError: the first that no command may answer
+}
+
+// add sorts the error of the batch's i-th command.
+func (a *answers) add(b *plan.Batch, i int, answer ServerError) {
+	switch {
+	case a.wrong != nil:
+	case i >= b.Commands:
+		a.wrong = &ExecError{Command: -1, Err: answer}
+	case answer.refused() && !answer.unknown(): // a script answers so for what it may not execute or does not know
+		a.refused = append(a.refused, refusal(b, i, answer))
+	default:
+		a.wrong = &ExecError{Command: i, Err: answer}
+	}
 }
 
 func refusal(b *plan.Batch, command int, answer ServerError) plan.Refused {
@@ -288,6 +312,11 @@ func (c *Conn) readGuard() error {
 	if err != nil {
 		return err
 	}
+	return c.holds(r)
+}
+
+// holds takes note of the position that an HMGET answered.
+func (c *Conn) holds(r reply) error {
 	if err := r.err(); err != nil {
 		return err
 	}

@@ -46,8 +46,23 @@ func (e ServerError) Remedy() string {
 // UnknownCommand reports whether Redis does not know the command, or knows it with other arguments: then the table of package
 // wal and this Redis differ, and to go on would be a guess.
 func (e *NotApplied) UnknownCommand() bool {
-	s := strings.ToLower(string(e.Err))
-	return e.Command >= 0 && (strings.Contains(s, "unknown command") || strings.Contains(s, "unknown subcommand") || strings.Contains(s, "wrong number of arguments"))
+	return e.Command >= 0 && e.Err.unknown()
+}
+
+func (e ServerError) unknown() bool {
+	s := strings.ToLower(string(e))
+	for _, words := range []string{"unknown command", "unknown redis command", "unknown subcommand", "wrong number of arg", "acl failure", "can't run this command"} {
+		if strings.Contains(s, words) {
+			return true
+		}
+	}
+	return false
+}
+
+// Full reports whether err says that Redis is at maxmemory: what only frees memory may go through [Conn.Free].
+func Full(err error) bool {
+	n, ok := errors.AsType[*NotApplied](err)
+	return ok && n.Err.Code() == "OOM"
 }
 
 // Code is the first word of the error, such as WRONGTYPE.
@@ -59,7 +74,7 @@ func (e ServerError) Code() string {
 // retryable are the errors that come at queue time or instead of EXEC, after which the same batch may be sent again.
 func (e ServerError) retryable() bool {
 	switch e.Code() {
-	case "OOM", "LOADING", "MISCONF", "NOREPLICAS", "BUSY":
+	case "LOADING", "MISCONF", "NOREPLICAS", "BUSY":
 		return true
 	}
 	return false

@@ -162,23 +162,3 @@ func (s *Sink) password() (string, error) {
 	}
 	return strings.TrimSpace(string(b)), nil
 }
-
-// Info asks the primary for a section of INFO, on a connection of its own.
-func (s *Sink) Info(ctx context.Context, section string) (map[string]string, error) {
-	c, err := s.Open(ctx, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer c.Close()
-	replies, err := c.do(ctx, []string{"INFO", section})
-	if err != nil {
-		return nil, fmt.Errorf("INFO %s at %s: %w", section, c.addr, err)
-	}
-	info := map[string]string{}
-	for line := range strings.Lines(replies[0].text) {
-		if k, v, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
-			info[k] = v
-		}
-	}
-	return info, nil
-}

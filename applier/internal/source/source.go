@@ -113,39 +113,46 @@ func (s *Source) Describe(ctx context.Context) (plan.Log, error) {
 		return l, fmt.Errorf("describe topic %s: %w", s.log, t.Err)
 	}
 	l.TopicID, l.Partitions = wal.TopicID(t.ID), int32(len(t.Partitions))
-	starts, err := s.admin.ListStartOffsets(ctx, s.log)
-	if err == nil {
-		err = starts.Error()
-	}
+	starts, err := s.Starts(ctx)
 	if err != nil {
-		return l, fmt.Errorf("start offsets of %s: %w", s.log, err)
+		return l, err
 	}
 	ends, err := s.StableEnds(ctx)
 	if err != nil {
 		return l, err
 	}
 	for p := range l.Partitions {
-		start, ok := starts.Lookup(s.log, p)
+		start, ok := starts[p]
 		if !ok {
 			return l, fmt.Errorf("start offset of %s partition %d is missing", s.log, p)
 		}
-		l.Start = append(l.Start, start.Offset)
+		l.Start = append(l.Start, start)
 		l.End = append(l.End, ends[p])
 	}
 	return l, nil
 }
 
+// Starts are the first offsets of all partitions.
+func (s *Source) Starts(ctx context.Context) (map[int32]int64, error) {
+	starts, err := s.admin.ListStartOffsets(ctx, s.log)
+	return offsets(s.log, "start", starts, err)
+}
+
 // StableEnds are the last stable offsets of all partitions.
 func (s *Source) StableEnds(ctx context.Context) (map[int32]int64, error) {
 	ends, err := s.admin.ListCommittedOffsets(ctx, s.log)
+	return offsets(s.log, "end", ends, err)
+}
+
+func offsets(log, which string, listed kadm.ListedOffsets, err error) (map[int32]int64, error) {
 	if err == nil {
-		err = ends.Error()
+		err = listed.Error()
 	}
 	if err != nil {
-		return nil, fmt.Errorf("end offsets of %s: %w", s.log, err)
+		return nil, fmt.Errorf("%s offsets of %s: %w", which, log, err)
 	}
 	out := map[int32]int64{}
-	ends.Each(func(o kadm.ListedOffset) { out[o.Partition] = o.Offset })
+	listed.Each(func(o kadm.ListedOffset) { out[o.Partition] = o.Offset })
 	return out, nil
 }
 

@@ -52,6 +52,9 @@ func RunStrict(t *testing.T, open func(t *testing.T) Redis) {
 		"a replica is no primary, whatever the Sentinels say":           replica,
 		"a primary that becomes a replica applies nothing more":         demoted,
 		"a full Redis refuses the batch whole and it may be sent again": full,
+		"a full Redis lets through what frees memory":                   frees,
+		"what frees memory is not applied on an old position":           freesGuarded,
+		"a command too wide for a script is not begun":                  freesWide,
 	})
 }
 
@@ -384,8 +387,8 @@ func full(t *testing.T, b *bench) {
 	next := batch(cp, []string{"SET", "a", "1"})
 	_, err := b.commit(c, next)
 	var n *sink.NotApplied
-	if !errors.As(err, &n) || !sink.Retry(err) || n.Err.Remedy() == "" {
-		t.Fatalf("got %v, want a refusal that may be tried again, with a remedy", err)
+	if !errors.As(err, &n) || !sink.Full(err) || n.Err.Remedy() == "" {
+		t.Fatalf("got %v, want a refusal because Redis is full, with a remedy", err)
 	}
 	if err := b.Client.ConfigSet(b.ctx, "maxmemory", "0").Err(); err != nil {
 		t.Fatal(err)
