@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/comptech-lab/redis-wal/applier/internal/sitetest"
 	"github.com/comptech-lab/redis-wal/internal/redistest"
@@ -42,6 +44,9 @@ func TestScenarios(t *testing.T) {
 			"mirror":   verb((*site).mirror),
 			"position": verb((*site).position),
 			"want":     verb((*site).want),
+			"reaches":  verb((*site).reaches),
+			"mute":     verb((*site).mute),
+			"unmute":   verb((*site).unmute),
 			"redis":    verb((*site).redis),
 			"copy":     verb((*site).copy),
 			"failover": verb((*site).failover),
@@ -88,7 +93,8 @@ type site struct {
 	primary   string
 	sentinels *sitetest.Sentinels
 	blow      <-chan struct{}
-	brokers   string // of a Kafka that is not there yet
+	brokers   string                 // of a Kafka that is not there yet
+	muted     atomic.Pointer[kfake.TopicInfo] // topic that nothing can be appended to
 }
 
 func (s *site) t() testing.TB { return s.env.T().(testing.TB) }
@@ -161,6 +167,15 @@ func freeAddr(ts *testscript.TestScript) string {
 
 // append [-h NAME=VALUE] [-without NAME] [-key KEY] [-partition P] [-value V] COMMAND ARG...: one record, as a client here writes it.
 func (s *site) append(_ *testscript.TestScript, args []string) error {
+	r, err := s.record(args)
+	if err == nil {
+		s.kafka.Append(s.t(), r)
+	}
+	return err
+}
+
+// record makes one of the arguments of append.
+func (s *site) record(args []string) (*kgo.Record, error) {
 	var set []kgo.RecordHeader
 	var without []string
 	flags := map[string]string{}
@@ -187,15 +202,14 @@ func (s *site) append(_ *testscript.TestScript, args []string) error {
 	if v, ok := flags["-partition"]; ok {
 		p, err := strconv.Atoi(v)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		r.Partition = int32(p)
 	}
-	s.kafka.Append(s.t(), r)
-	return nil
+	return r, nil
 }
 
-// mirror commit|abort COMMAND ARG...: one record as the exactly-once mirror writes it, without the mark and in a transaction.
+// mirror commit|abort [-h NAME=VALUE...] COMMAND ARG...: one record as the exactly-once mirror writes it, without the mark and in a transaction.
 func (s *site) mirror(_ *testscript.TestScript, args []string) error {
 	client, err := kgo.NewClient(kgo.SeedBrokers(s.kafka.Cluster.ListenAddrs()...), kgo.TransactionalID("mirror"), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	if err != nil {
@@ -204,7 +218,10 @@ func (s *site) mirror(_ *testscript.TestScript, args []string) error {
 	defer client.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	r := s.kafka.Op(args[1:]...)
+	r, err := s.record(args[1:])
+	if err != nil {
+		return err
+	}
 	r.Headers = slices.DeleteFunc(r.Headers, func(h kgo.RecordHeader) bool { return h.Key == wal.HeaderLocal })
 	if err := client.BeginTransaction(); err != nil {
 		return err
@@ -257,6 +274,30 @@ func (s *site) want(_ *testscript.TestScript, args []string) error {
 	if got != args[1] {
 		return fmt.Errorf("%s: got %q, want %q", args[0], got, args[1])
 	}
+	return nil
+}
+
+// reaches COMMAND RESULT: asks the primary until it answers so.
+func (s *site) reaches(ts *testscript.TestScript, args []string) error {
+	return eventually(func(context.Context) error { return s.want(ts, args) })
+}
+
+// mute TOPIC: Kafka answers no more to who appends to the topic.
+func (s *site) mute(_ *testscript.TestScript, args []string) error {
+	info := s.kafka.Cluster.TopicInfo(args[0])
+	s.muted.Store(info)
+	s.kafka.Cluster.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		s.kafka.Cluster.KeepControl()
+		topic := s.muted.Load()
+		named := topic != nil && slices.ContainsFunc(req.(*kmsg.ProduceRequest).Topics, func(t kmsg.ProduceRequestTopic) bool { return t.Topic == topic.Topic || t.TopicID == topic.TopicID })
+		return nil, nil, named // handled, without an answer
+	})
+	return nil
+}
+
+// unmute: Kafka answers again.
+func (s *site) unmute(*testscript.TestScript, []string) error {
+	s.muted.Store(nil)
 	return nil
 }
 

@@ -30,7 +30,7 @@ func (e *NotApplied) Unwrap() error { return e.Err }
 func (e ServerError) Remedy() string {
 	switch e.Code() {
 	case "OOM":
-		return "Redis is at maxmemory: raise maxmemory, and the memory limit with it"
+		return "Redis is at maxmemory: raise maxmemory, and the memory limit with it. Meanwhile records that only free memory are applied, as far as they come first"
 	case "MISCONF":
 		return "Redis cannot persist: look at its log and its disk"
 	case "NOAUTH", "WRONGPASS":
