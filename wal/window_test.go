@@ -147,20 +147,3 @@ func TestParseProducerRefuses(t *testing.T) {
 		}
 	}
 }
-
-// Thousands of producers are remembered for each partition, so an orderly one must cost little.
-func BenchmarkProducers(b *testing.B) {
-	b.ReportAllocs()
-	var keep []*Producer
-	for i := range b.N {
-		p := &Producer{Last: int64(i)}
-		for s := range int64(2000) {
-			p.Seen[Local].Meet(s)
-			p.Applied.Meet(s)
-		}
-		keep = append(keep, p)
-	}
-	if len(keep) > 0 {
-		b.ReportMetric(float64(len(keep[0].AppendText(nil, Sites{Self: "dc", Peer: "dr"}))), "bytes-stored")
-	}
-}
