@@ -34,8 +34,15 @@ type Kafka struct {
 	Brokers []string `env:"APPLIER_KAFKA_BROKERS, required"`
 	// TLS turns on TLS towards the brokers.
 	TLS bool `env:"APPLIER_KAFKA_TLS, default=false"`
-	// CAFile holds the certificates (PEM) that the brokers' certificate is checked against; empty = the system's. Needs TLS.
+	// CAFile holds the certificates (PEM) that the brokers' certificate is checked against; empty = the system's. Needs TLS. It may
+	// hold several: the old and the new one while the CA is changed. Like every file of certificates it is read at every connection.
 	CAFile string `env:"APPLIER_KAFKA_CA_FILE"`
+	// CertFile holds the certificate (PEM, with its chain) that is shown to brokers that ask for one; empty = none. Needs TLS and KeyFile.
+	CertFile string `env:"APPLIER_KAFKA_CERT_FILE"`
+	// KeyFile holds the private key (PEM) of CertFile.
+	KeyFile string `env:"APPLIER_KAFKA_KEY_FILE"`
+	// ServerName is the name that the brokers' certificate must be for; empty = the host of the address. Needs TLS.
+	ServerName string `env:"APPLIER_KAFKA_SERVER_NAME"`
 	// Username is the SCRAM-SHA-512 user; empty = no authentication.
 	Username string `env:"APPLIER_KAFKA_USERNAME"`
 	// PasswordFile holds the user's password. Needed with Username. It is read at every connection, so a rotated one is taken up.
@@ -59,8 +66,28 @@ type Run struct {
 	RedisUsername string `env:"APPLIER_REDIS_USERNAME"`
 	// RedisPasswordFile holds the Redis password; empty = no authentication. It is read at every connection.
 	RedisPasswordFile string `env:"APPLIER_REDIS_PASSWORD_FILE"`
+	// SentinelUsername is the ACL user at the Sentinels; empty = the default user.
+	SentinelUsername string `env:"APPLIER_SENTINEL_USERNAME"`
+	// SentinelPasswordFile holds the password of the Sentinels; empty = no authentication there. It is read at every connection.
+	SentinelPasswordFile string `env:"APPLIER_SENTINEL_PASSWORD_FILE"`
+	// RedisTLS turns on TLS towards Redis and the Sentinels, which must then name a TLS port.
+	RedisTLS bool `env:"APPLIER_REDIS_TLS"`
+	// RedisCAFile holds the certificates (PEM) that those of Redis and the Sentinels are checked against; empty = the system's. Needs
+	// RedisTLS. It may hold several: the old and the new one while the CA is changed.
+	RedisCAFile string `env:"APPLIER_REDIS_CA_FILE"`
+	// RedisCertFile holds the certificate (PEM, with its chain) that is shown to Redis and the Sentinels if they ask for one; empty =
+	// none. Needs RedisTLS and RedisKeyFile.
+	RedisCertFile string `env:"APPLIER_REDIS_CERT_FILE"`
+	// RedisKeyFile holds the private key (PEM) of RedisCertFile.
+	RedisKeyFile string `env:"APPLIER_REDIS_KEY_FILE"`
+	// RedisServerName is the name that the certificates of Redis and the Sentinels must be for; empty = the host of the address,
+	// which is mostly an IP address, as the Sentinels name each other and the primary by it. Needs RedisTLS.
+	RedisServerName string `env:"APPLIER_REDIS_SERVER_NAME"`
 	// Listen is the address of /readyz, /healthz and /metrics.
 	Listen string `env:"APPLIER_LISTEN, default=:9180"`
+	// Pprof is the address of the Go profiles (/debug/pprof/), such as 127.0.0.1:6060; empty = there are none. They are never served at
+	// Listen: a profile costs time and tells a lot.
+	Pprof string `env:"APPLIER_PPROF"`
 	// Poison says what becomes of a partition that meets a poison record: skip lists it in the DLQ and goes on, halt halts.
 	Poison PoisonPolicy `env:"APPLIER_POISON, default=skip"`
 	// WaitReplicas is how many replicas must have confirmed a batch (Redis WAIT) before it is attested and its offset is
@@ -161,8 +188,22 @@ func (c Kafka) validate() error {
 	if c.Username != "" && c.PasswordFile == "" {
 		errs = append(errs, errors.New("APPLIER_KAFKA_PASSWORD_FILE: is empty, but APPLIER_KAFKA_USERNAME is set; name the file with its password"))
 	}
-	if c.CAFile != "" && !c.TLS {
-		errs = append(errs, errors.New("APPLIER_KAFKA_CA_FILE: is set, but TLS is off; set APPLIER_KAFKA_TLS=true"))
+	return errors.Join(append(errs, validateTLS("APPLIER_KAFKA", c.TLS, c.CAFile, c.CertFile, c.KeyFile, c.ServerName))...)
+}
+
+// validateTLS finds what is said of TLS and would have no effect.
+func validateTLS(prefix string, on bool, ca, cert, key, serverName string) error {
+	var errs []error
+	for _, v := range []struct{ name, value string }{{"_CA_FILE", ca}, {"_CERT_FILE", cert}, {"_KEY_FILE", key}, {"_SERVER_NAME", serverName}} {
+		if v.value != "" && !on {
+			errs = append(errs, fmt.Errorf("%s%s: is set, but TLS is off; set %s_TLS=true", prefix, v.name, prefix))
+		}
+	}
+	switch {
+	case cert != "" && key == "":
+		errs = append(errs, fmt.Errorf("%s_KEY_FILE: is empty, but %s_CERT_FILE is set; name the file with its private key", prefix, prefix))
+	case cert == "" && key != "":
+		errs = append(errs, fmt.Errorf("%s_CERT_FILE: is empty, but %s_KEY_FILE is set; name the file with its certificate", prefix, prefix))
 	}
 	return errors.Join(errs...)
 }
@@ -183,6 +224,21 @@ func (c Run) Validate() error {
 	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
 		errs = append(errs, fmt.Errorf("APPLIER_LISTEN=%q: want [host]:port", c.Listen))
 	}
+	if c.Pprof != "" {
+		if _, _, err := net.SplitHostPort(c.Pprof); err != nil {
+			errs = append(errs, fmt.Errorf("APPLIER_PPROF=%q: want [host]:port, such as 127.0.0.1:6060", c.Pprof))
+		} else if c.Pprof == c.Listen {
+			errs = append(errs, fmt.Errorf("APPLIER_PPROF=%q: is APPLIER_LISTEN too; profiles need an address of their own", c.Pprof))
+		}
+	}
+	for _, u := range []struct{ which, user, file string }{
+		{"REDIS", c.RedisUsername, c.RedisPasswordFile}, {"SENTINEL", c.SentinelUsername, c.SentinelPasswordFile},
+	} {
+		if u.user != "" && u.file == "" {
+			errs = append(errs, fmt.Errorf("APPLIER_%s_PASSWORD_FILE: is empty, but APPLIER_%s_USERNAME is set; name the file with its password", u.which, u.which))
+		}
+	}
+	errs = append(errs, validateTLS("APPLIER_REDIS", c.RedisTLS, c.RedisCAFile, c.RedisCertFile, c.RedisKeyFile, c.RedisServerName))
 	atLeast := func(env string, v, least int) {
 		if v < least {
 			errs = append(errs, fmt.Errorf("%s=%d: want at least %d", env, v, least))

@@ -60,6 +60,29 @@ func TestReadRun(t *testing.T) {
 		},
 		{"a user without a password", map[string]string{"APPLIER_KAFKA_USERNAME": "applier"}, []string{"APPLIER_KAFKA_PASSWORD_FILE: is empty"}},
 		{"a CA without TLS", map[string]string{"APPLIER_KAFKA_CA_FILE": "/ca.crt"}, []string{"set APPLIER_KAFKA_TLS=true"}},
+		{
+			"what is said of TLS has no effect without it",
+			map[string]string{
+				"APPLIER_KAFKA_CERT_FILE": "/c", "APPLIER_KAFKA_KEY_FILE": "/k", "APPLIER_KAFKA_SERVER_NAME": "kafka",
+				"APPLIER_REDIS_CA_FILE": "/ca", "APPLIER_REDIS_SERVER_NAME": "redis",
+			},
+			[]string{
+				"APPLIER_KAFKA_CERT_FILE: is set, but TLS is off; set APPLIER_KAFKA_TLS=true", "APPLIER_KAFKA_KEY_FILE: is set", "APPLIER_KAFKA_SERVER_NAME: is set",
+				"APPLIER_REDIS_CA_FILE: is set, but TLS is off; set APPLIER_REDIS_TLS=true", "APPLIER_REDIS_SERVER_NAME: is set",
+			},
+		},
+		{
+			"a certificate without its key, a key without its certificate",
+			map[string]string{"APPLIER_KAFKA_TLS": "true", "APPLIER_KAFKA_CERT_FILE": "/c", "APPLIER_REDIS_TLS": "true", "APPLIER_REDIS_KEY_FILE": "/k"},
+			[]string{"APPLIER_KAFKA_KEY_FILE: is empty, but APPLIER_KAFKA_CERT_FILE is set", "APPLIER_REDIS_CERT_FILE: is empty, but APPLIER_REDIS_KEY_FILE is set"},
+		},
+		{
+			"users of Redis and Sentinel without a password",
+			map[string]string{"APPLIER_REDIS_USERNAME": "applier", "APPLIER_SENTINEL_USERNAME": "applier"},
+			[]string{"APPLIER_REDIS_PASSWORD_FILE: is empty", "APPLIER_SENTINEL_PASSWORD_FILE: is empty"},
+		},
+		{"no port for profiles", map[string]string{"APPLIER_PPROF": "6060"}, []string{`APPLIER_PPROF="6060": want [host]:port`}},
+		{"profiles at the port of the metrics", map[string]string{"APPLIER_PPROF": ":9180"}, []string{`APPLIER_PPROF=":9180": is APPLIER_LISTEN too`}},
 		{"an empty required value", map[string]string{"APPLIER_SITE": ""}, []string{"APPLIER_SITE"}},
 	}
 	for _, tt := range tests {
@@ -83,9 +106,11 @@ func TestRoundTrip(t *testing.T) {
 	t.Parallel()
 	run := config.Run{
 		Identity: config.Identity{Site: "dc", Peer: "dr", Log: "team-writes", Partitions: 12, SigningKeyFile: "/s/key"},
-		Kafka:    config.Kafka{Brokers: []string{"a:1", "b:2"}, TLS: true, CAFile: "/ca", Username: "u", PasswordFile: "/p"},
+		Kafka:    config.Kafka{Brokers: []string{"a:1", "b:2"}, TLS: true, CAFile: "/ca", CertFile: "/c", KeyFile: "/k", ServerName: "kafka", Username: "u", PasswordFile: "/p"},
 		Group:    "g", MirrorExactlyOnce: false, Sentinels: []string{"s:26379", "t:26379"}, SentinelMaster: "m", RedisUsername: "ru",
-		RedisPasswordFile: "/rp", Listen: "10.0.0.1:9180", Poison: config.PoisonHalt, WaitReplicas: 2, BarrierInterval: 3 * time.Second,
+		RedisPasswordFile: "/rp", SentinelUsername: "su", SentinelPasswordFile: "/sp", RedisTLS: true, RedisCAFile: "/rca",
+		RedisCertFile: "/rc", RedisKeyFile: "/rk", RedisServerName: "redis", Pprof: "127.0.0.1:6060", Listen: "10.0.0.1:9180",
+		Poison: config.PoisonHalt, WaitReplicas: 2, BarrierInterval: 3 * time.Second,
 		HaltConfirm: time.Minute, BatchRecords: 7, BatchBytes: 4096, ReplicaBuffer: 1 << 20, Verbosity: slog.LevelDebug,
 	}
 	requireAllSet(t, run)
@@ -110,6 +135,22 @@ func TestDefaults(t *testing.T) {
 	}
 	if got.BatchRecords != read.BatchRecords || got.Listen != ":9180" || got.Poison != config.PoisonSkip || !got.MirrorExactlyOnce {
 		t.Errorf("got %+v, want the defaults of %+v", got, read)
+	}
+}
+
+// A variable that is off and has no default is not written, so that a new one changes no Deployment that does not use it.
+func TestEnvironLeavesOutWhatIsOff(t *testing.T) {
+	t.Parallel()
+	got := toMap(config.DefaultRun().Environ())
+	for _, name := range []string{"APPLIER_REDIS_TLS", "APPLIER_PPROF", "APPLIER_SENTINEL_PASSWORD_FILE"} {
+		if v, ok := got[name]; ok {
+			t.Errorf("got %s=%s, want it left out", name, v)
+		}
+	}
+	for name, want := range map[string]string{"APPLIER_KAFKA_TLS": "false", "APPLIER_WAIT_REPLICAS": "0"} {
+		if got[name] != want {
+			t.Errorf("got %s=%q, want %q", name, got[name], want)
+		}
 	}
 }
 

@@ -65,6 +65,11 @@ func (v variable) required() bool {
 	return strings.Contains(options, "required")
 }
 
+func (v variable) hasDefault() bool {
+	_, options, _ := strings.Cut(v.field.Tag.Get("env"), ",")
+	return strings.Contains(options, "default=")
+}
+
 func (v variable) explain(err error, lookup Lookup) error {
 	got, ok := lookup(v.name())
 	if !ok || errors.Is(err, envconfig.ErrMissingRequired) {
@@ -142,7 +147,7 @@ func environ(v reflect.Value) []Var {
 		default:
 			s = fmt.Sprint(x)
 		}
-		if s == "" {
+		if s == "" || f.value.IsZero() && !f.hasDefault() {
 			continue // an empty optional value and an absent one read the same
 		}
 		out = append(out, Var{Name: f.name(), Value: s})
