@@ -14,6 +14,7 @@ import (
 
 	"github.com/comptech-lab/redis-wal/applier/config"
 	"github.com/comptech-lab/redis-wal/applier/internal/app"
+	"github.com/comptech-lab/redis-wal/applier/internal/sink"
 	"github.com/comptech-lab/redis-wal/applier/kafka"
 	"github.com/comptech-lab/redis-wal/converge"
 	"github.com/comptech-lab/redis-wal/wal"
@@ -84,6 +85,7 @@ func runApplier(ctx context.Context, lookup config.Lookup, stderr io.Writer) int
 	if _, set := lookup("GOMEMLIMIT"); !set {
 		debug.SetMemoryLimit(memoryLimit)
 	}
+	sink.QuietClient()
 	logger := slog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: cfg.Verbosity})).With("site", cfg.Site)
 	a, err := app.New(cfg, app.Options{Logger: logger, Version: version})
 	if err != nil {

@@ -2,14 +2,7 @@ package kafka_test
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
-	"math/big"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,14 +13,17 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/comptech-lab/redis-wal/applier/config"
+	"github.com/comptech-lab/redis-wal/applier/internal/sitetest"
 	"github.com/comptech-lab/redis-wal/applier/kafka"
 )
 
 func TestOptionsReach(t *testing.T) {
 	t.Parallel()
-	cert, ca := selfSigned(t)
-	caFile, password := file(t, string(ca)), file(t, "secret\n")
-	_, otherCA := selfSigned(t)
+	old, ca := sitetest.NewCA(t, "old"), sitetest.NewCA(t, "new")
+	server, mine := ca.Issue(t, "127.0.0.1"), ca.Issue(t, "applier")
+	cert, mutual := server.Server(t), server.Server(t, ca)
+	caFile, password := sitetest.Bundle(t, old, ca), file(t, "secret\n")
+	wrongCA := sitetest.Bundle(t, old)
 	tests := []struct {
 		name    string
 		cluster []kfake.Opt
@@ -39,8 +35,11 @@ func TestOptionsReach(t *testing.T) {
 		{"TLS", secure(cert), config.Kafka{TLS: true, CAFile: caFile}, ""},
 		{"SCRAM in TLS", append(scram(), secure(cert)...), config.Kafka{TLS: true, CAFile: caFile, Username: "applier", PasswordFile: password}, ""},
 		{"a wrong password", scram(), config.Kafka{Username: "applier", PasswordFile: file(t, "guess")}, "EOF"}, // kfake hangs up
-		{"an unknown CA", secure(cert), config.Kafka{TLS: true, CAFile: file(t, string(otherCA))}, "certificate"},
-		{"the system's CAs do not know a private one", secure(cert), config.Kafka{TLS: true}, "certificate"},
+		{"an unknown CA", secure(cert), config.Kafka{TLS: true, CAFile: wrongCA}, "no CA in APPLIER_KAFKA_CA_FILE=" + wrongCA},
+		{"the system's CAs do not know a private one", secure(cert), config.Kafka{TLS: true}, "APPLIER_KAFKA_CA_FILE"},
+		{"mutual TLS", secure(mutual), config.Kafka{TLS: true, CAFile: caFile, CertFile: mine.CertFile, KeyFile: mine.KeyFile}, ""},
+		{"no client certificate", secure(mutual), config.Kafka{TLS: true, CAFile: caFile}, "name the files with one in APPLIER_KAFKA_CERT_FILE"},
+		{"another name", secure(cert), config.Kafka{TLS: true, CAFile: caFile, ServerName: "kafka"}, "set APPLIER_KAFKA_SERVER_NAME"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -115,8 +114,8 @@ func scram() []kfake.Opt {
 	return []kfake.Opt{kfake.EnableSASL(), kfake.Superuser("SCRAM-SHA-512", "applier", "secret")}
 }
 
-func secure(cert tls.Certificate) []kfake.Opt {
-	return []kfake.Opt{kfake.TLS(&tls.Config{Certificates: []tls.Certificate{cert}})}
+func secure(server *tls.Config) []kfake.Opt {
+	return []kfake.Opt{kfake.TLS(server)}
 }
 
 func start(t *testing.T, opts ...kfake.Opt) []string {
@@ -152,22 +151,4 @@ func file(t *testing.T, content string) string {
 		t.Fatal(err)
 	}
 	return name
-}
-
-func selfSigned(t *testing.T) (tls.Certificate, []byte) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: []string{"localhost"}, IsCA: true, BasicConstraintsValid: true,
-		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 }

@@ -2,14 +2,12 @@
 package app
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"sync"
 	"time"
 
@@ -87,21 +85,16 @@ func New(cfg config.Run, o Options) (_ *App, err error) {
 			err = errors.Join(err, a.close())
 		}
 	}()
-	key, err := ReadSigningKey(cfg.SigningKeyFile)
-	if err != nil {
+	signer, signErr := newSigner(cfg)
+	opts, kafkaErr := kafka.Options(cfg.Kafka)
+	if err := errors.Join(signErr, kafkaErr, checkRedisFiles(cfg)); err != nil {
 		return nil, err
 	}
-	signer, err := wal.NewSigner(cfg.Log, key)
-	if err != nil {
-		return nil, fmt.Errorf("APPLIER_SIGNING_KEY_FILE=%s: %w", cfg.SigningKeyFile, err)
-	}
+	a.kafka = opts
 	a.rules = plan.Rules{
 		Sites: wal.Sites{Self: cfg.Site, Peer: cfg.Peer}, Log: cfg.Log, Partitions: cfg.Partitions, Signer: signer,
 		MirrorExactlyOnce: cfg.MirrorExactlyOnce, HaltOnPoison: cfg.Poison == config.PoisonHalt,
 		MaxRecords: cfg.BatchRecords, MaxBytes: cfg.BatchBytes,
-	}
-	if a.kafka, err = kafka.Options(cfg.Kafka); err != nil {
-		return nil, err
 	}
 	if a.listener, err = net.Listen("tcp", cfg.Listen); err != nil {
 		return nil, fmt.Errorf("APPLIER_LISTEN: %w", err)
@@ -120,7 +113,9 @@ func New(cfg config.Run, o Options) (_ *App, err error) {
 	a.publisher = attest.NewPublisher(a.producer, cfg.Log, a.rules.Sites, cfg.Partitions, signer, a.logger)
 	a.sink = sink.New(sink.Options{
 		Sites: a.rules.Sites, Log: cfg.Log, Sentinels: cfg.Sentinels, SentinelMaster: cfg.SentinelMaster,
-		Username: cfg.RedisUsername, PasswordFile: cfg.RedisPasswordFile, Dial: o.Dial, OnFailover: a.failover,
+		Username: cfg.RedisUsername, PasswordFile: cfg.RedisPasswordFile,
+		SentinelUsername: cfg.SentinelUsername, SentinelPasswordFile: cfg.SentinelPasswordFile,
+		TLS: redisTLS(cfg), Dial: o.Dial, OnFailover: a.failover,
 	})
 	a.closers = append(a.closers, a.sink.Close)
 	a.observer = a.sink.Observe()
@@ -129,15 +124,6 @@ func New(cfg config.Run, o Options) (_ *App, err error) {
 		a.once.log(a.logger, slog.LevelWarn, "pace", "", "applying slows down until the replicas have caught up", "held", held, "limit", cfg.ReplicaBuffer)
 	}}
 	return a, nil
-}
-
-// ReadSigningKey reads the file that APPLIER_SIGNING_KEY_FILE names.
-func ReadSigningKey(file string) ([]byte, error) {
-	key, err := os.ReadFile(file)
-	if err != nil {
-		return nil, fmt.Errorf("APPLIER_SIGNING_KEY_FILE: %w", err)
-	}
-	return bytes.TrimSpace(key), nil
 }
 
 // partitioner sends barriers and copies to the partition that they name, and attestations to where their key belongs.

@@ -12,6 +12,9 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
+
+	"github.com/comptech-lab/redis-wal/applier/internal/mounted"
 )
 
 // askTimeout bounds one question to one Sentinel: one on a dead node must not delay the answers of the others.
@@ -23,15 +26,32 @@ type Sentinels struct {
 	master string
 	seeds  []string
 	dial   DialFunc
+	login  Login
 
 	mu      sync.Mutex
 	learned []string
 	clients map[string]*redis.SentinelClient
 }
 
+// QuietClient keeps the client library from writing lines of its own to stderr, between those of the applier's log: what it has to
+// say comes back as an error too. It is for the process to call, once: the library's logger is global.
+func QuietClient() { logging.Disable() }
+
+// Login are the credentials at the Sentinels; no PasswordFile = none are asked for.
+type Login struct{ Username, PasswordFile string }
+
+// read reads the password at each connection, so that a rotated one is taken up.
+func (l Login) read(context.Context) (username, password string, err error) {
+	if l.PasswordFile == "" {
+		return "", "", nil
+	}
+	password, err = mounted.Password("APPLIER_SENTINEL_PASSWORD_FILE", l.PasswordFile)
+	return l.Username, password, err
+}
+
 // NewSentinels returns the Sentinels behind the seeds that watch the given master name.
-func NewSentinels(master string, seeds []string, dial DialFunc) *Sentinels {
-	return &Sentinels{master: master, seeds: seeds, dial: dial, clients: map[string]*redis.SentinelClient{}}
+func NewSentinels(master string, seeds []string, dial DialFunc, login Login) *Sentinels {
+	return &Sentinels{master: master, seeds: seeds, dial: dial, login: login, clients: map[string]*redis.SentinelClient{}}
 }
 
 // Close closes the connections to the Sentinels.
@@ -73,7 +93,7 @@ func (s *Sentinels) Ask(ctx context.Context) (Answer, error) {
 		for _, r := range s.round(ctx, addrs) {
 			asked[r.addr] = true
 			if r.err != nil {
-				lastErr = fmt.Errorf("sentinel %s: %w", r.addr, r.err)
+				lastErr = fmt.Errorf("sentinel %s: %w", r.addr, s.explain(r.err))
 				continue
 			}
 			votes[r.vote.id] = r.vote
@@ -155,6 +175,24 @@ func (s *Sentinels) learn(votes map[string]vote) {
 	}
 }
 
+// explain adds the remedy to what a Sentinel refuses.
+func (s *Sentinels) explain(err error) error {
+	remedy := ""
+	switch {
+	case redis.HasErrorPrefix(err, "No such master"):
+		remedy = fmt.Sprintf("it does not watch %q; set APPLIER_SENTINEL_MASTER to the name in its configuration", s.master)
+	case redis.HasErrorPrefix(err, "NOAUTH") && s.login.PasswordFile == "":
+		remedy = "it wants a password; name the file with it in APPLIER_SENTINEL_PASSWORD_FILE"
+	case redis.HasErrorPrefix(err, "NOAUTH"), redis.HasErrorPrefix(err, "WRONGPASS"):
+		remedy = "it does not accept the password in APPLIER_SENTINEL_PASSWORD_FILE=" + s.login.PasswordFile
+	case redis.HasErrorPrefix(err, "NOPERM"):
+		remedy = "its user of APPLIER_SENTINEL_USERNAME may not ask `SENTINEL MYID`, `SENTINEL MASTER` and `SENTINEL SENTINELS`"
+	default:
+		return err
+	}
+	return fmt.Errorf("%s: %w", remedy, err)
+}
+
 type answer struct {
 	addr string
 	vote vote
@@ -181,7 +219,7 @@ func (s *Sentinels) client(addr string) *redis.SentinelClient {
 	if c == nil {
 		c = redis.NewSentinelClient(&redis.Options{
 			Addr: addr, Dialer: s.dial, MaxRetries: -1, PoolSize: 1, MinIdleConns: 0, Protocol: 2, DisableIdentity: true,
-			DialTimeout: askTimeout, ReadTimeout: askTimeout, WriteTimeout: askTimeout, DialerRetries: 1,
+			CredentialsProviderContext: s.login.read, DialTimeout: askTimeout, ReadTimeout: askTimeout, WriteTimeout: askTimeout, DialerRetries: 1,
 		})
 		s.clients[addr] = c
 	}

@@ -7,11 +7,11 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"os"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/comptech-lab/redis-wal/applier/internal/mounted"
 	"github.com/comptech-lab/redis-wal/wal"
 )
 
@@ -24,9 +24,13 @@ type Options struct {
 	Log            string
 	Sentinels      []string // host:port
 	SentinelMaster string
-	Username       string   // optional: the default user
-	PasswordFile   string   // optional: no authentication
-	Dial           DialFunc // optional: TCP with keep-alive
+	Username       string // optional: the default user
+	PasswordFile   string // optional: no authentication
+	// SentinelUsername and SentinelPasswordFile are the credentials at the Sentinels, which may ask for their own. Optional.
+	SentinelUsername, SentinelPasswordFile string
+	// TLS to the primary and to the Sentinels. Optional: plain TCP.
+	TLS  *mounted.TLS
+	Dial DialFunc // optional: TCP with keep-alive
 	// OnFailover is called when the primary changes, with the old and the new address. Optional.
 	OnFailover func(from, to string)
 }
@@ -50,7 +54,11 @@ func New(o Options) *Sink {
 	if o.OnFailover == nil {
 		o.OnFailover = func(string, string) {}
 	}
-	return &Sink{opts: o, sentinels: NewSentinels(o.SentinelMaster, o.Sentinels, o.Dial), conns: map[*Conn]bool{}}
+	if o.TLS != nil {
+		o.Dial = o.TLS.Dial(o.Dial)
+	}
+	sentinels := NewSentinels(o.SentinelMaster, o.Sentinels, o.Dial, Login{Username: o.SentinelUsername, PasswordFile: o.SentinelPasswordFile})
+	return &Sink{opts: o, sentinels: sentinels, conns: map[*Conn]bool{}}
 }
 
 // Close closes all connections.
@@ -156,9 +164,5 @@ func (s *Sink) password() (string, error) {
 	if s.opts.PasswordFile == "" {
 		return "", nil
 	}
-	b, err := os.ReadFile(s.opts.PasswordFile)
-	if err != nil {
-		return "", fmt.Errorf("redis password: %w", err)
-	}
-	return strings.TrimSpace(string(b)), nil
+	return mounted.Password("APPLIER_REDIS_PASSWORD_FILE", s.opts.PasswordFile)
 }
