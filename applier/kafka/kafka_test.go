@@ -3,14 +3,20 @@ package kafka_test
 import (
 	"context"
 	"crypto/tls"
+	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/comptech-lab/redis-wal/applier/config"
 	"github.com/comptech-lab/redis-wal/applier/internal/sitetest"
@@ -107,6 +113,83 @@ func TestRotatedPasswordIsTakenUp(t *testing.T) {
 	}
 	if err := client.Ping(t.Context()); err != nil {
 		t.Errorf("got %v after the file was rewritten, want a connection", err)
+	}
+}
+
+// Kafka ends a session after a while and wants the password again, on the connection that is there (KIP-368). The file is read anew then,
+// so a connection outlives the password that it was opened with.
+func TestReauthenticationReadsTheFile(t *testing.T) {
+	t.Parallel()
+	password := file(t, "secret")
+	cluster, err := kfake.NewCluster(append(scram(), kfake.NumBrokers(1), kfake.BrokerConfigs(map[string]string{"connections.max.reauth.ms": "1500"}))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cluster.Close)
+	var logins atomic.Int64
+	cluster.ControlKey(int16(kmsg.SASLHandshake), func(kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
+		logins.Add(1)
+		return nil, nil, false
+	})
+	opts, err := kafka.Options(config.Kafka{Brokers: cluster.ListenAddrs(), Username: "applier", PasswordFile: password})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var connected connects
+	client, err := kgo.NewClient(append(opts, kgo.WithHooks(&connected))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for range 3 { // the seed's connection and the broker's
+		if err := client.Ping(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if answers, err := kadm.NewClient(client).AlterUserSCRAMs(ctx, nil,
+		[]kadm.UpsertSCRAM{{User: "applier", Mechanism: kadm.ScramSha512, Iterations: 4096, Password: "another"}}); err != nil || answers.Error() != nil {
+		t.Fatal(err, answers.Error())
+	}
+	if err := os.WriteFile(password, []byte("another"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	before, opened := logins.Load(), connected.n.Load()
+	for logins.Load() < before+2 {
+		if err := client.Ping(ctx); err != nil {
+			t.Fatalf("got %v after the password changed", err)
+		}
+		time.Sleep(10 * time.Millisecond) // between two requests, not for anything
+	}
+	if n := connected.n.Load(); n != opened {
+		t.Errorf("got %d connections, want the %d that were there before", n, opened)
+	}
+}
+
+// connects counts connections.
+type connects struct{ n atomic.Int64 }
+
+func (c *connects) OnBrokerConnect(kgo.BrokerMetadata, time.Duration, net.Conn, error) { c.n.Add(1) }
+
+func TestRemedy(t *testing.T) {
+	t.Parallel()
+	c := config.Kafka{Username: "applier", PasswordFile: "/p"}
+	for _, tt := range []struct {
+		config config.Kafka
+		err    error
+		want   string
+	}{
+		{c, fmt.Errorf("look: %w", kerr.SaslAuthenticationFailed), "APPLIER_KAFKA_PASSWORD_FILE=/p of the user applier"},
+		{config.Kafka{}, kerr.SaslAuthenticationFailed, "set APPLIER_KAFKA_USERNAME"},
+		{c, kerr.GroupAuthorizationFailed, "the Kafka user applier lacks an ACL"},
+		{c, kerr.UnknownTopicOrPartition, "create it"},
+		{c, context.DeadlineExceeded, ""},
+	} {
+		if got := kafka.Remedy(tt.config, tt.err); got != tt.want && (tt.want == "" || !strings.Contains(got, tt.want)) {
+			t.Errorf("%v: got %q, want %q in it", tt.err, got, tt.want)
+		}
 	}
 }
 

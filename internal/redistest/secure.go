@@ -41,7 +41,7 @@ func StartTLS(t testing.TB, files TLS, args ...string) (s *Server, addr string) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := []string{"--bind", "127.0.0.1", Host}
+	all := []string{"--bind", "127.0.0.1", Host, "--replica-announce-ip", Host}
 	for _, l := range files.lines(port) {
 		all = append(all, "--"+l[0], l[1])
 	}
@@ -70,7 +70,7 @@ func startSentinel(t testing.TB, files *TLS, lines []string) (string, error) {
 		return "", err
 	}
 	dir := t.TempDir()
-	conf := []string{"bind " + Host, "dir " + dir, "sentinel resolve-hostnames no"}
+	conf := []string{"bind " + Host, "dir " + dir, "sentinel announce-ip " + Host}
 	if files == nil {
 		conf = append(conf, "port "+strconv.Itoa(port))
 	} else {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/comptech-lab/redis-wal/applier/internal/attest"
+	"github.com/comptech-lab/redis-wal/applier/kafka"
 	"github.com/comptech-lab/redis-wal/wal"
 )
 
@@ -58,7 +59,7 @@ func (a *App) look(ctx context.Context) {
 		return
 	}
 	if err != nil {
-		a.once.log(a.logger, slog.LevelWarn, "kafka", err.Error(), "Kafka does not answer; trying again", "error", err)
+		a.kafkaTrouble(err)
 	} else {
 		a.once.forget("kafka")
 		a.measure(ends)
@@ -96,6 +97,16 @@ func (a *App) starts(ctx context.Context) error {
 		r.logStart.Store(starts[r.part])
 	}
 	return nil
+}
+
+// kafkaTrouble logs what Kafka has against this applier.
+func (a *App) kafkaTrouble(err error) {
+	args := []any{"error", err}
+	level := slog.LevelWarn
+	if remedy := kafka.Remedy(a.cfg.Kafka, err); remedy != "" {
+		level, args = slog.LevelError, append(args, "remedy", remedy)
+	}
+	a.once.log(a.logger, level, "kafka", err.Error(), "Kafka does not answer; trying again", args...)
 }
 
 func (a *App) measure(ends map[int32]int64) {
