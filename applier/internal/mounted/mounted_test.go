@@ -77,10 +77,11 @@ func TestFilesAreReadAtEachConnection(t *testing.T) {
 	mine, renewed := old.Issue(t, "applier"), next.Issue(t, "applier")
 	files := mounted.TLS{Prefix: "APPLIER_X", CAFile: sitetest.Bundle(t, old), CertFile: mine.CertFile, KeyFile: mine.KeyFile}
 	before, after := serve(t, old.Issue(t, "127.0.0.1").Server(t, old)), serve(t, next.Issue(t, "127.0.0.1").Server(t, next))
-	if err := talk(t, files, before); err != nil {
+	dial := files.Dial((&net.Dialer{}).DialContext)
+	if err := talkBy(t, dial, before); err != nil {
 		t.Fatal(err)
 	}
-	if err := talk(t, files, after); err == nil {
+	if err := talkBy(t, dial, after); err == nil {
 		t.Fatal("got a connection to a server of the new CA before it was known")
 	}
 	sitetest.WriteBundle(t, files.CAFile, old, next)
@@ -89,7 +90,7 @@ func TestFilesAreReadAtEachConnection(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := talk(t, files, after); err != nil {
+	if err := talkBy(t, dial, after); err != nil {
 		t.Errorf("got %v after the files were written anew, want a connection", err)
 	}
 }
@@ -172,7 +173,12 @@ func serve(t *testing.T, config *tls.Config) string {
 // talk connects, says something and reads the answer.
 func talk(t *testing.T, files mounted.TLS, addr string) error {
 	t.Helper()
-	c, err := files.Dial((&net.Dialer{}).DialContext)(t.Context(), "tcp", addr)
+	return talkBy(t, files.Dial((&net.Dialer{}).DialContext), addr)
+}
+
+func talkBy(t *testing.T, dial mounted.DialFunc, addr string) error {
+	t.Helper()
+	c, err := dial(t.Context(), "tcp", addr)
 	if err != nil {
 		return err
 	}
