@@ -37,12 +37,14 @@ const usage = `usage: redis-applier COMMAND
 
   run              replay the log into the local Redis until SIGTERM
   check [--json]   prove that both sites have decided the same, or say where they differ
+  print-config     print the environment that run would go by, defaults included, or all that is wrong with it
   version          print the version
 
-The environment configures both commands; docs/configuration.md lists the variables.
+The environment configures the commands; docs/applier.md lists the variables. Secrets are files: it holds only their names.
 
 EXIT STATUS
   run:    0 stopped, 1 start me again, 2 usage or configuration, 4 stopped while every owned partition was halted
+  print-config: 0 printed, 2 configuration
   check:  0 converged, 1 diverged, 2 could not tell (usage and configuration included)
 `
 
@@ -63,6 +65,8 @@ func run(ctx context.Context, args []string, lookup config.Lookup, stdout, stder
 		return runApplier(ctx, lookup, stderr)
 	case command == "check" && (len(rest) == 0 || len(rest) == 1 && rest[0] == "--json"):
 		return runCheck(ctx, lookup, len(rest) == 1, stdout, stderr)
+	case command == "print-config" && len(rest) == 0:
+		return printConfig(lookup, stdout, stderr)
 	case command == "version" && len(rest) == 0:
 		fmt.Fprintln(stdout, version)
 		return exitStopped
@@ -98,6 +102,18 @@ func runApplier(ctx context.Context, lookup config.Lookup, stderr io.Writer) int
 	case err != nil:
 		logger.Error("stopped", "error", err)
 		return exitRetry
+	}
+	return exitStopped
+}
+
+// printConfig prints what the environment says and what the defaults add. It reads no file: what is in a pod can be looked at elsewhere.
+func printConfig(lookup config.Lookup, stdout, stderr io.Writer) int {
+	cfg, err := config.ReadRun(lookup)
+	if err != nil {
+		return configProblem(stderr, err)
+	}
+	for _, v := range cfg.Environ() {
+		fmt.Fprintf(stdout, "%s=%s\n", v.Name, v.Value)
 	}
 	return exitStopped
 }

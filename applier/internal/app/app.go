@@ -2,6 +2,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,6 +34,8 @@ type Options struct {
 	Logger  *slog.Logger
 	Version string        // of the applier
 	Dial    sink.DialFunc // to Redis and Sentinel; nil = TCP. Tests put faults into it.
+	// StuckAfter is how long a loop may be silent before /healthz is red; 0 = a minute. Tests shorten it.
+	StuckAfter time.Duration
 }
 
 // App is a running applier.
@@ -52,6 +55,9 @@ type App struct {
 	publisher *attest.Publisher
 	kafka     []kgo.Opt
 	listener  net.Listener
+	profiles  net.Listener // nil = none are served
+
+	stuckAfter time.Duration
 
 	root     context.Context // of the workers
 	startsAt time.Time       // when the log's first offsets were asked for last
@@ -61,6 +67,8 @@ type App struct {
 	assigned bool // the group gave an assignment, possibly an empty one
 	stopping bool
 	ends     map[int32]int64 // last stable offsets
+	polled   time.Time       // last sign of life of the loop that reads Kafka
+	knocking bool            // it was asked for one
 
 	closers []func() error
 }
@@ -78,7 +86,7 @@ var ErrAllHalted = errors.New("all partitions are halted")
 func New(cfg config.Run, o Options) (_ *App, err error) {
 	a := &App{
 		cfg: cfg, logger: o.Logger, version: o.Version, metrics: newMetrics(o.Version), once: &once{last: map[string]said{}},
-		workers: map[int32]*running{}, ends: map[int32]int64{},
+		workers: map[int32]*running{}, ends: map[int32]int64{}, stuckAfter: cmp.Or(o.StuckAfter, stuckAfter), polled: time.Now(),
 	}
 	defer func() {
 		if err != nil {
@@ -96,10 +104,14 @@ func New(cfg config.Run, o Options) (_ *App, err error) {
 		MirrorExactlyOnce: cfg.MirrorExactlyOnce, HaltOnPoison: cfg.Poison == config.PoisonHalt,
 		MaxRecords: cfg.BatchRecords, MaxBytes: cfg.BatchBytes,
 	}
-	if a.listener, err = net.Listen("tcp", cfg.Listen); err != nil {
-		return nil, fmt.Errorf("APPLIER_LISTEN: %w", err)
+	if a.listener, err = a.listen("APPLIER_LISTEN", cfg.Listen); err != nil {
+		return nil, err
 	}
-	a.closers = append(a.closers, a.listener.Close)
+	if cfg.Pprof != "" {
+		if a.profiles, err = a.listen("APPLIER_PPROF", cfg.Pprof); err != nil {
+			return nil, err
+		}
+	}
 	a.producer, err = kgo.NewClient(append([]kgo.Opt{
 		kgo.RecordPartitioner(partitioner(cfg.Log)),
 		kgo.ProducerLinger(0),
@@ -154,9 +166,18 @@ func (a *App) Run(ctx context.Context) (err error) {
 	defer cancel()
 	a.root = root
 
-	server := &http.Server{Handler: a.handler(), ReadHeaderTimeout: 5 * time.Second}
-	group.Go(func() { _ = server.Serve(a.listener) }) // ends with server.Close below
+	serve := func(l net.Listener, h http.Handler) *http.Server {
+		server := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second}
+		group.Go(func() { _ = server.Serve(l) }) // ends with server.Close below
+		return server
+	}
+	server := serve(a.listener, a.handler())
 	defer func() { _ = server.Close() }()
+	if a.profiles != nil {
+		server := serve(a.profiles, profiles())
+		defer func() { _ = server.Close() }()
+		a.logger.Info("profiles are served", "at", "http://"+a.profiles.Addr().String()+"/debug/pprof/")
+	}
 
 	every := func(d time.Duration, f func(context.Context)) {
 		group.Go(func() {
@@ -197,6 +218,7 @@ func (a *App) Run(ctx context.Context) (err error) {
 	}
 	close(known)
 	group.Go(func() { a.source.Run(root) })
+	every(min(knockInterval, a.stuckAfter/4), a.knock)
 	every(a.cfg.BarrierInterval, a.barriers)
 	every(commitInterval, a.look)
 	group.Go(func() { a.follow(root) })

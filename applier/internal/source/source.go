@@ -29,6 +29,9 @@ const (
 	fetchBytes          = 4 << 20
 	// pollRecords bounds what is handed on at once.
 	pollRecords = 4000
+	// describeTimeout bounds the questions of one Describe together: with a Kafka that is gone, each would be tried for half a minute,
+	// and who asks would seem to be stuck.
+	describeTimeout = 20 * time.Second
 )
 
 // Options are what a Source needs.
@@ -103,6 +106,8 @@ func (s *Source) Close() {
 
 // Describe asks Kafka what the log is now: the answer must not come from a cache, because it decides about halts.
 func (s *Source) Describe(ctx context.Context) (plan.Log, error) {
+	ctx, cancel := context.WithTimeout(ctx, describeTimeout)
+	defer cancel()
 	var l plan.Log
 	meta, err := s.admin.Metadata(ctx, s.log)
 	if err != nil {
