@@ -81,7 +81,7 @@ func (v variable) explain(err error, lookup Lookup) error {
 		want = "want a duration such as 10s"
 	case bool:
 		want = "want true or false"
-	case int, int32:
+	case int, int32, int64:
 		want = "want a whole number"
 	default:
 		want = strings.TrimPrefix(err.Error(), v.field.Name+": ")
