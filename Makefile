@@ -54,8 +54,9 @@ fuzz: ## a minute for each fuzz test
 	@for f in $$(grep -rhoE 'func (Fuzz[A-Za-z]+)' wal/*_test.go | sed 's/func //'); do go test -run '^$$' -fuzz "^$$f$$" -fuzztime 60s ./wal || exit 1; done
 
 .PHONY: golden
-golden: ## write the golden resource graphs and the rendered manifests anew; review the diff
+golden: ## write the golden resource graphs, the reference tables and the rendered manifests anew; review the diff
 	go test ./stacks/... ./components/... -update
+	go test ./applier/config ./applier/internal/app -run Reference -p 1 -update
 	$(MAKE) render
 
 .PHONY: render
