@@ -2,15 +2,22 @@ package kafka
 
 import (
 	"errors"
+	"strings"
 
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/comptech-lab/redis-wal/applier/config"
 )
 
 // Remedy is what a person must do before what failed with err can succeed; empty if waiting may be enough, or if err says it itself.
 func Remedy(c config.Kafka, err error) string {
+	first, hungUp := errors.AsType[*kgo.ErrFirstReadEOF](err)
 	switch {
+	case hungUp && !c.TLS && strings.Contains(first.Error(), "TLS"):
+		return "is that a port with TLS? Then set APPLIER_KAFKA_TLS=true"
+	case hungUp && c.Username == "" && strings.Contains(first.Error(), "SASL"):
+		return "does that port want a user? Then set APPLIER_KAFKA_USERNAME and APPLIER_KAFKA_PASSWORD_FILE"
 	case errors.Is(err, kerr.SaslAuthenticationFailed) && c.Username == "":
 		return "Kafka wants a user: set APPLIER_KAFKA_USERNAME and APPLIER_KAFKA_PASSWORD_FILE"
 	case errors.Is(err, kerr.SaslAuthenticationFailed):

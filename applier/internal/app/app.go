@@ -85,7 +85,7 @@ var ErrAllHalted = errors.New("all partitions are halted")
 // New makes an applier. It fails for what no retry can mend; that Kafka or Redis is absent is not part of it.
 func New(cfg config.Run, o Options) (_ *App, err error) {
 	a := &App{
-		cfg: cfg, logger: o.Logger, version: o.Version, metrics: newMetrics(o.Version), once: &once{last: map[string]said{}},
+		cfg: cfg, logger: o.Logger, version: o.Version, metrics: newMetrics(o.Version), once: newOnce(),
 		workers: map[int32]*running{}, ends: map[int32]int64{}, stuckAfter: cmp.Or(o.StuckAfter, stuckAfter), polled: time.Now(),
 	}
 	defer func() {
@@ -245,7 +245,7 @@ func (a *App) Run(ctx context.Context) (err error) {
 	select {
 	case <-left:
 	case <-stopCtx.Done():
-		a.logger.Warn("did not leave the group: it was sharing out partitions; it gives this member up after the session timeout")
+		a.logger.Warn("did not leave the group: Kafka is sharing out partitions, or does not answer; the group gives this member up after the session timeout")
 	}
 	cancel()
 	a.logger.Info("stopped")
@@ -324,8 +324,11 @@ func (a *App) revoke(parts []int32) {
 		}
 		a.metrics.forget(r.part)
 	}
-	if len(gone) > 0 {
-		a.logger.Info("revoked", "removed", parts, "owned", len(a.workers))
+	if owned := len(a.workers); len(gone) > 0 {
+		if a.stopping {
+			owned -= len(gone)
+		}
+		a.logger.Info("revoked", "removed", parts, "owned", owned)
 	}
 }
 

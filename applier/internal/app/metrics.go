@@ -1,8 +1,6 @@
 package app
 
 import (
-	"context"
-	"log/slog"
 	"strconv"
 	"sync"
 	"time"
@@ -139,39 +137,4 @@ func (m *metrics) primaryVersion(redis string) {
 	defer m.mu.Unlock()
 	m.redis.Reset()
 	m.redis.WithLabelValues(m.version, redis).Set(1)
-}
-
-// once keeps trouble that lasts from filling the log: the same line of the same subject appears again only after a while.
-type once struct {
-	mu   sync.Mutex
-	last map[string]said
-}
-
-type said struct {
-	text string
-	at   time.Time
-}
-
-// repeatAfter is how often lasting trouble is logged.
-const repeatAfter = 30 * time.Second
-
-// log logs unless the line with this message and key was logged for the subject a short while ago.
-func (o *once) log(logger *slog.Logger, level slog.Level, subject, key, msg string, args ...any) {
-	text := msg + key
-	o.mu.Lock()
-	s := o.last[subject]
-	fresh := s.text != text || time.Since(s.at) >= repeatAfter
-	if fresh {
-		o.last[subject] = said{text, time.Now()}
-	}
-	o.mu.Unlock()
-	if fresh {
-		logger.Log(context.Background(), level, msg, args...)
-	}
-}
-
-func (o *once) forget(subject string) {
-	o.mu.Lock()
-	delete(o.last, subject)
-	o.mu.Unlock()
 }

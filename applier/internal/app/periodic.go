@@ -61,7 +61,9 @@ func (a *App) look(ctx context.Context) {
 	if err != nil {
 		a.kafkaTrouble(err)
 	} else {
-		a.once.forget("kafka")
+		if a.once.forget("kafka") {
+			a.logger.Info("Kafka answers again")
+		}
 		a.measure(ends)
 		if err := a.commit(ctx); err != nil {
 			a.once.log(a.logger, slog.LevelWarn, "commit", "", "group offsets not committed; Redis has the positions", "error", err)
@@ -76,7 +78,9 @@ func (a *App) look(ctx context.Context) {
 		a.metrics.linkUp.Set(0)
 		return
 	}
-	a.once.forget("redis")
+	if a.once.forget("redis") {
+		a.logger.Info("the primary answers again")
+	}
 	a.replicas(info)
 }
 

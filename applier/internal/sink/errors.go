@@ -33,7 +33,9 @@ func (e ServerError) Remedy() string {
 		return "Redis is at maxmemory: raise maxmemory, and the memory limit with it. Meanwhile records that only free memory are applied, as far as they come first"
 	case "MISCONF":
 		return "Redis cannot persist: look at its log and its disk"
-	case "NOAUTH", "WRONGPASS":
+	case "NOAUTH":
+		return "Redis wants a password: name the file with it in APPLIER_REDIS_PASSWORD_FILE"
+	case "WRONGPASS":
 		return "Redis does not accept the password of APPLIER_REDIS_PASSWORD_FILE"
 	case "NOPERM":
 		return "the Redis user of APPLIER_REDIS_USERNAME lacks a permission"
