@@ -217,12 +217,12 @@ func TestBadConfig(t *testing.T) {
 		{
 			"a variable that the applier has not",
 			[]change{{"applier.env", map[string]any{"APPLIER_SPEED": "max"}}},
-			[]string{"applier.env: APPLIER_SPEED: is not one of the variables to tune the applier with: APPLIER_POISON, APPLIER_WAIT_REPLICAS, APPLIER_BARRIER_INTERVAL, APPLIER_HALT_CONFIRM, APPLIER_BATCH_RECORDS, APPLIER_BATCH_BYTES, APPLIER_VERBOSITY"},
+			[]string{"applier.env: APPLIER_SPEED: is not one of the variables to tune the applier with: APPLIER_POISON, APPLIER_WAIT_REPLICAS, APPLIER_BARRIER_INTERVAL, APPLIER_HALT_CONFIRM, APPLIER_BATCH_RECORDS, APPLIER_BATCH_BYTES, APPLIER_REPLICA_BUFFER, APPLIER_VERBOSITY, APPLIER_PPROF"},
 		},
 		{
 			"a variable that the program decides",
 			[]change{{"applier.env", map[string]any{"APPLIER_SITE": "dr"}}},
-			[]string{"applier.env: APPLIER_SITE: is not one of the variables to tune the applier with: APPLIER_POISON, APPLIER_WAIT_REPLICAS, APPLIER_BARRIER_INTERVAL, APPLIER_HALT_CONFIRM, APPLIER_BATCH_RECORDS, APPLIER_BATCH_BYTES, APPLIER_VERBOSITY"},
+			[]string{"applier.env: APPLIER_SITE: is not one of the variables to tune the applier with: APPLIER_POISON, APPLIER_WAIT_REPLICAS, APPLIER_BARRIER_INTERVAL, APPLIER_HALT_CONFIRM, APPLIER_BATCH_RECORDS, APPLIER_BATCH_BYTES, APPLIER_REPLICA_BUFFER, APPLIER_VERBOSITY, APPLIER_PPROF"},
 		},
 		{
 			"a value that the applier would not take",
