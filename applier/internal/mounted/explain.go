@@ -46,7 +46,8 @@ func (c *conn) Write(b []byte) (int, error) {
 
 // explain adds what the error means and its remedy, if that is known.
 func (c *conn) explain(err error) error {
-	t, meaning := c.files, ""
+	t := c.files
+	var meaning string
 	remote, isRemote := errors.AsType[*net.OpError](err)
 	isRemote = isRemote && remote.Op == "remote error" // an alert of the server
 	hostname, isHostname := errors.AsType[x509.HostnameError](err)

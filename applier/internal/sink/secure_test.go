@@ -97,7 +97,7 @@ func TestOpenSecurely(t *testing.T) {
 func open(t *testing.T, o sink.Options) error {
 	t.Helper()
 	s := sink.New(o)
-	defer s.Close()
+	t.Cleanup(func() { _ = s.Close() })
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	c, err := s.Open(ctx, 0)

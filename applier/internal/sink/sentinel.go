@@ -177,7 +177,7 @@ func (s *Sentinels) learn(votes map[string]vote) {
 
 // explain adds the remedy to what a Sentinel refuses.
 func (s *Sentinels) explain(err error) error {
-	remedy := ""
+	var remedy string
 	switch {
 	case redis.HasErrorPrefix(err, "No such master"):
 		remedy = fmt.Sprintf("it does not watch %q; set APPLIER_SENTINEL_MASTER to the name in its configuration", s.master)
