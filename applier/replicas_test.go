@@ -1,0 +1,105 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/comptech-lab/redis-wal/internal/redistest"
+)
+
+// A backlog is applied while a replica stands still, with the output buffer limit that Redis has by default (256 MiB): unpaced, Redis throws the
+// replica out, which must then copy everything anew; paced, the applier waits until it follows again.
+func TestReplicasAreNotThrownOut(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("writes 320 MiB")
+	}
+	const records, size = 2560, 128 << 10
+	tests := []struct {
+		name       string
+		limit      int64
+		resume     func(ctx context.Context, b *bench) bool // when the replica goes on
+		fullCopies string
+	}{
+		{"paced", 32 << 20, func(ctx context.Context, b *bench) bool { return b.metric(ctx, "wal_slowed_total 1") }, "1"},
+		{"unpaced", 0, func(ctx context.Context, b *bench) bool { return b.next(ctx) >= records }, "2"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			b.cfg.ReplicaBuffer = tt.limit
+			host, port, err := net.SplitHostPort(b.redis.Addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			replica := redistest.Start(t, "--replicaof", host, port)
+			info := func(ctx context.Context, line string) error {
+				text, err := b.redis.Client.Info(ctx).Result()
+				if err == nil && !strings.Contains(text, line+"\r\n") {
+					err = fmt.Errorf("the primary does not say %s", line)
+				}
+				return err
+			}
+			online := func(ctx context.Context) error {
+				text, err := b.redis.Client.Info(ctx, "replication").Result()
+				if err == nil && !strings.Contains(text, "state=online") {
+					err = errors.New("the replica is not online")
+				}
+				return err
+			}
+			if err := eventually(online); err != nil {
+				t.Fatal(err)
+			}
+			value := strings.Repeat("v", size)
+			for range records / 64 {
+				var batch []*kgo.Record
+				for range 64 {
+					batch = append(batch, b.kafka.Op("SET", "k", value))
+				}
+				b.kafka.Append(t, batch...)
+			}
+			if err := replica.Signal(syscall.SIGSTOP); err != nil {
+				t.Fatal(err)
+			}
+			resumed := false
+			code, log := b.runUntil(t, func(ctx context.Context) bool {
+				if !resumed && tt.resume(ctx, b) {
+					resumed = replica.Signal(syscall.SIGCONT) == nil
+				}
+				return resumed && b.next(ctx) >= records
+			})
+			if code != exitStopped {
+				t.Fatalf("got %d: %s", code, log)
+			}
+			if err := eventually(func(ctx context.Context) error { return errors.Join(online(ctx), info(ctx, "sync_full:"+tt.fullCopies)) }); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// metric reports whether /metrics shows a line.
+func (b *bench) metric(ctx context.Context, line string) bool {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+b.cfg.Listen+"/metrics", nil)
+	if err != nil {
+		return false
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return false
+	}
+	defer resp.Body.Close()
+	var body bytes.Buffer
+	_, err = body.ReadFrom(resp.Body)
+	return err == nil && strings.Contains(body.String(), line+"\n")
+}
