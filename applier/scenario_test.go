@@ -59,6 +59,19 @@ func TestScenarios(t *testing.T) {
 			"truncate": verb((*site).truncate),
 			"recreate": verb((*site).recreate),
 			"logged":   verb((*site).logged),
+
+			"release":  verb((*site).release),
+			"refuse":   verb((*site).refuse),
+			"refused":  verb((*site).refusedOnce),
+			"heal":     verb((*site).heal),
+			"describe": verb((*site).describe),
+			"control":  verb((*site).control),
+			"attested": verb((*site).attested),
+			"elect":    verb((*site).elect),
+			"grow":     verb((*site).grow),
+			"topic":    verb((*site).topic),
+			"group":    verb((*site).group),
+			"restore":  verb((*site).restore),
 		},
 		Setup: func(env *testscript.Env) error {
 			env.Values[key{}] = &site{env: env}
@@ -93,8 +106,11 @@ type site struct {
 	primary   string
 	sentinels *sitetest.Sentinels
 	blow      <-chan struct{}
-	brokers   string                 // of a Kafka that is not there yet
+	brokers   string                          // of a Kafka that is not there yet
 	muted     atomic.Pointer[kfake.TopicInfo] // topic that nothing can be appended to
+	refusing  *kfake.FaultHandle
+	resume    func() // what `describe stop` stopped
+	barriers  uint64 // that the script appended
 }
 
 func (s *site) t() testing.TB { return s.env.T().(testing.TB) }
@@ -360,14 +376,25 @@ func (s *site) failover(_ *testscript.TestScript, args []string) error {
 	return nil
 }
 
-// break FAULT: arms a fault for the next transaction on the primary: before-exec, lost-reply, after-reply, denied.
+// break FAULT [N]: arms a fault for the next transaction on the primary, or the next N: before-watch, after-watch, before-multi, before-exec,
+// lost-reply, half-reply, after-exec, after-reply, denied, hold.
 func (s *site) breakNext(_ *testscript.TestScript, args []string) error {
-	faults := map[string]sitetest.Fault{"before-exec": sitetest.BeforeExec, "lost-reply": sitetest.LostReply, "after-reply": sitetest.AfterReply, "denied": sitetest.Denied}
-	f, ok := faults[args[0]]
+	f, ok := map[string]sitetest.Fault{
+		"before-watch": sitetest.BeforeWatch, "after-watch": sitetest.AfterWatch, "before-multi": sitetest.BeforeMulti, "before-exec": sitetest.BeforeExec,
+		"lost-reply": sitetest.LostReply, "half-reply": sitetest.HalfReply, "after-exec": sitetest.AfterExec, "after-reply": sitetest.AfterReply,
+		"denied": sitetest.Denied, "hold": sitetest.Hold,
+	}[args[0]]
 	if !ok {
 		return fmt.Errorf("unknown fault %q", args[0])
 	}
-	s.blow = s.proxies[s.primary].Break(f)
+	n := 1
+	if len(args) > 1 {
+		var err error
+		if n, err = strconv.Atoi(args[1]); err != nil {
+			return err
+		}
+	}
+	s.blow = s.proxies[s.primary].BreakNext(n, f)
 	return nil
 }
 
@@ -387,7 +414,7 @@ func (s *site) cut(*testscript.TestScript, []string) error {
 	return nil
 }
 
-// dlq PARTITION N CLASS REASON: waits for the n-th record of the DLQ and looks at its headers.
+// dlq PARTITION N CLASS REASON [OFFSET]: waits for the n-th record of the DLQ and looks at its headers.
 func (s *site) dlq(_ *testscript.TestScript, args []string) error {
 	p, err1 := strconv.Atoi(args[0])
 	n, err2 := strconv.Atoi(args[1])
@@ -401,6 +428,9 @@ func (s *site) dlq(_ *testscript.TestScript, args []string) error {
 	}
 	if h[wal.HeaderCopyClass] != args[2] || h[wal.HeaderCopyReason] != args[3] || h[wal.HeaderCopyDetail] == "" {
 		return fmt.Errorf("got class %q, reason %q", h[wal.HeaderCopyClass], h[wal.HeaderCopyReason])
+	}
+	if len(args) > 4 && h[wal.HeaderCopyOffset] != args[4] {
+		return fmt.Errorf("got a copy of offset %s, want %s", h[wal.HeaderCopyOffset], args[4])
 	}
 	return nil
 }

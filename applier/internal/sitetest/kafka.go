@@ -3,12 +3,14 @@ package sitetest
 import (
 	"context"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/comptech-lab/redis-wal/wal"
 )
@@ -70,6 +72,31 @@ func (k *Kafka) Append(t testing.TB, records ...*kgo.Record) {
 	if err := k.Client.ProduceSync(ctx, records...).FirstErr(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// Elect makes the partition's leader one of a new epoch, as an election does.
+func (k *Kafka) Elect(t testing.TB, partition int32) {
+	t.Helper()
+	if err := k.Cluster.MoveTopicPartition(k.Log, partition, k.Cluster.LeaderFor(k.Log, partition)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Hold keeps all requests of a kind waiting. The first result is closed when there is one; the second lets them go on.
+func (k *Kafka) Hold(key kmsg.Key) (waiting <-chan struct{}, release func()) {
+	met, free := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	k.Cluster.ControlKey(int16(key), func(kmsg.Request) (kmsg.Response, error, bool) {
+		select {
+		case <-free:
+			k.Cluster.DropControl()
+		default:
+			once.Do(func() { close(met) })
+			k.Cluster.SleepControl(func() { <-free })
+		}
+		return nil, nil, false
+	})
+	return met, sync.OnceFunc(func() { close(free) })
 }
 
 // Truncate deletes the records of a partition below an offset, as retention does.
