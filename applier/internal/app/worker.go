@@ -155,10 +155,11 @@ var errPrimaryGone = errors.New("another Redis is the primary now")
 func (w *worker) rejoined(conn *sink.Conn, from wal.Checkpoint, end int64) {
 	w.mu.Lock()
 	w.end = end
+	behind := from.Next < w.haltedAt // built again, or from a failover: if the reason lasts, it will be met again
 	w.mu.Unlock()
 	w.app.once.log(w.logger, slog.LevelInfo, fmt.Sprint("joined ", w.part), fmt.Sprint(conn.Addr(), from.Next),
 		"joined", "primary", conn.Addr(), "next", from.Next, "epoch", from.Epoch.String())
-	if w.haltedAtJoin {
+	if w.haltedAtJoin || behind {
 		w.setHalted(nil)
 	}
 	w.joining = false
