@@ -71,8 +71,7 @@ func (s *site) describe(_ *testscript.TestScript, args []string) error {
 	return nil
 }
 
-// control TYPE [JSON]: appends a control record to partition 0, signed as only the appliers and the operator can. A barrier's ID stands in place of
-// the JSON.
+// control TYPE JSON: appends a control record to partition 0, signed as only the appliers and the operator can. For a barrier its id is enough.
 func (s *site) control(_ *testscript.TestScript, args []string) error {
 	signer, err := wal.NewSigner("redis-writes", []byte(sitetest.Key))
 	if err != nil {
@@ -80,7 +79,7 @@ func (s *site) control(_ *testscript.TestScript, args []string) error {
 	}
 	value := []byte(args[1])
 	s.barriers++
-	if args[0] == string(wal.TypeBarrier) {
+	if args[0] == string(wal.TypeBarrier) && !strings.HasPrefix(args[1], "{") {
 		value, err = json.Marshal(wal.Barrier{ID: args[1], Number: s.barriers, Partitions: s.kafka.Partitions, Time: time.Now().UnixMilli()})
 		if err != nil {
 			return err
@@ -143,19 +142,6 @@ func (s *site) grow(_ *testscript.TestScript, args []string) error {
 	return resp.Error()
 }
 
-// topic NAME=VALUE: sets a configuration of the log.
-func (s *site) topic(_ *testscript.TestScript, args []string) error {
-	name, value, _ := strings.Cut(args[0], "=")
-	resp, err := s.kafka.Admin.AlterTopicConfigs(context.Background(), []kadm.AlterConfig{{Op: kadm.SetConfig, Name: name, Value: &value}}, "redis-writes")
-	if err != nil {
-		return err
-	}
-	for _, r := range resp {
-		err = errors.Join(err, r.Err)
-	}
-	return err
-}
-
 // group NAME PARTITION OFFSET: somebody sets the offset of a consumer group.
 func (s *site) group(_ *testscript.TestScript, args []string) error {
 	p, err1 := strconv.Atoi(args[1])
@@ -168,7 +154,7 @@ func (s *site) group(_ *testscript.TestScript, args []string) error {
 	return s.kafka.Admin.CommitAllOffsets(context.Background(), args[0], o)
 }
 
-// restore PARTITION NEXT: writes the checkpoint that a Redis restored from elsewhere would bring along.
+// restore PARTITION NEXT: writes the checkpoint, and the meta, that a Redis restored from elsewhere would bring along.
 func (s *site) restore(_ *testscript.TestScript, args []string) error {
 	p, err1 := strconv.Atoi(args[0])
 	next, err2 := strconv.ParseInt(args[1], 10, 64)
@@ -180,10 +166,19 @@ func (s *site) restore(_ *testscript.TestScript, args []string) error {
 	if err != nil {
 		return err
 	}
-	c := wal.Checkpoint{Position: wal.Position{Next: next, LeaderEpoch: -1, TopicID: wal.TopicID(topics["redis-writes"].ID)}}
-	var values []string
-	for _, f := range c.Fields(wal.Sites{Self: "dc", Peer: "dr"}) {
-		values = append(values, f.Name, f.Value)
+	id := wal.TopicID(topics["redis-writes"].ID)
+	c := wal.Checkpoint{Position: wal.Position{Next: next, LeaderEpoch: -1, TopicID: id}}
+	for key, fields := range map[string][]wal.Field{
+		wal.CheckpointKey("redis-writes", int32(p)): c.Fields(wal.Sites{Self: "dc", Peer: "dr"}),
+		wal.MetaKey("redis-writes"):                 wal.Meta{TopicID: id, Partitions: s.kafka.Partitions}.Fields(),
+	} {
+		var values []string
+		for _, f := range fields {
+			values = append(values, f.Name, f.Value)
+		}
+		if err := s.client().HSet(ctx, key, values).Err(); err != nil {
+			return err
+		}
 	}
-	return s.client().HSet(ctx, wal.CheckpointKey("redis-writes", int32(p)), values).Err()
+	return nil
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -30,6 +31,7 @@ import (
 // The scripts in testdata run the real command, as a process of its own, on a Kafka in memory and real redis-servers.
 
 func TestMain(m *testing.M) {
+	_ = flag.Set("test.parallel", "8") // the scripts wait most of their time; -parallel overrides it
 	testscript.Main(m, map[string]func(){"redis-applier": main})
 }
 
@@ -55,6 +57,7 @@ func TestScenarios(t *testing.T) {
 			"cut":      verb((*site).cut),
 			"dlq":      verb((*site).dlq),
 			"metric":   verb((*site).metric),
+			"unhalted": verb((*site).unhalted),
 			"http":     verb((*site).http),
 			"truncate": verb((*site).truncate),
 			"recreate": verb((*site).recreate),
@@ -69,7 +72,6 @@ func TestScenarios(t *testing.T) {
 			"attested": verb((*site).attested),
 			"elect":    verb((*site).elect),
 			"grow":     verb((*site).grow),
-			"topic":    verb((*site).topic),
 			"group":    verb((*site).group),
 			"restore":  verb((*site).restore),
 		},
@@ -115,20 +117,24 @@ type site struct {
 
 func (s *site) t() testing.TB { return s.env.T().(testing.TB) }
 
-// start [PARTITIONS | -late | -renamed COMMAND]: a Kafka with the topics of the log redis-writes, a Redis named first, three Sentinels. With -late the
+// start [PARTITIONS] [-late] [-renamed COMMAND]: a Kafka with the topics of the log redis-writes, a Redis named first, three Sentinels. With -late the
 // Kafka has an address and is not there yet; with -renamed the Redis does not know a command.
 func (s *site) start(ts *testscript.TestScript, args []string) error {
-	partitions := 1
-	late := slices.Contains(args, "-late")
+	partitions, late := 1, false
 	var redisArgs []string
-	if len(args) == 2 && args[0] == "-renamed" {
-		redisArgs = []string{"--rename-command", args[1], ""}
-	} else if len(args) == 1 && !late {
-		n, err := strconv.Atoi(args[0])
-		if err != nil {
-			return err
+	for i, arg := range args {
+		switch {
+		case arg == "-late":
+			late = true
+		case arg == "-renamed":
+			redisArgs = []string{"--rename-command", args[i+1], ""}
+		case i > 0 && args[i-1] == "-renamed":
+		default:
+			var err error
+			if partitions, err = strconv.Atoi(arg); err != nil {
+				return err
+			}
 		}
-		partitions = n
 	}
 	brokers := freeAddr(ts)
 	if late {
@@ -365,14 +371,32 @@ func (s *site) copy(_ *testscript.TestScript, args []string) error {
 	return c.ReplicaOf(context.Background(), "no", "one").Err()
 }
 
-// failover NAME: the Sentinels name another Redis from now on; nowhere = they are not set up, and answer 127.0.0.1.
-func (s *site) failover(_ *testscript.TestScript, args []string) error {
-	if args[0] == "nowhere" {
-		s.sentinels.Name("127.0.0.1:6379")
-		return nil
+// failover NAME [N]: the Sentinels, or the first N of them, name another Redis from now on; nowhere = they are not set up, and answer 127.0.0.1;
+// absent = one that does not answer.
+func (s *site) failover(ts *testscript.TestScript, args []string) error {
+	var addr string
+	switch args[0] {
+	case "nowhere":
+		addr = "127.0.0.1:6379"
+	case "absent":
+		_, port, err := net.SplitHostPort(freeAddr(ts))
+		if err != nil {
+			return err
+		}
+		addr = "127.0.1.1:" + port
+	default:
+		s.primary, addr = args[0], s.proxies[args[0]].Addr
 	}
-	s.primary = args[0]
-	s.sentinels.Name(s.proxies[args[0]].Addr)
+	n := len(s.sentinels.Addrs)
+	if len(args) > 1 {
+		var err error
+		if n, err = strconv.Atoi(args[1]); err != nil {
+			return err
+		}
+	}
+	for i := range n {
+		s.sentinels.NameBy(i, addr)
+	}
 	return nil
 }
 
@@ -414,20 +438,25 @@ func (s *site) cut(*testscript.TestScript, []string) error {
 	return nil
 }
 
-// dlq PARTITION N CLASS REASON [OFFSET]: waits for the n-th record of the DLQ and looks at its headers.
+// dlq PARTITION N CLASS REASON [OFFSET]: waits for the n-th record of a class in the DLQ and looks at its headers.
 func (s *site) dlq(_ *testscript.TestScript, args []string) error {
 	p, err1 := strconv.Atoi(args[0])
 	n, err2 := strconv.Atoi(args[1])
 	if err := errors.Join(err1, err2); err != nil {
 		return err
 	}
-	r := s.kafka.Read(s.t(), wal.DLQTopic("redis-writes"), int32(p), n)[n-1]
 	h := map[string]string{}
-	for _, x := range r.Headers {
-		h[x.Key] = string(x.Value)
+	for all := 1; n > 0; all++ {
+		r := s.kafka.Read(s.t(), wal.DLQTopic("redis-writes"), int32(p), all)[all-1]
+		for _, x := range r.Headers {
+			h[x.Key] = string(x.Value)
+		}
+		if h[wal.HeaderCopyClass] == args[2] {
+			n--
+		}
 	}
-	if h[wal.HeaderCopyClass] != args[2] || h[wal.HeaderCopyReason] != args[3] || h[wal.HeaderCopyDetail] == "" {
-		return fmt.Errorf("got class %q, reason %q", h[wal.HeaderCopyClass], h[wal.HeaderCopyReason])
+	if h[wal.HeaderCopyReason] != args[3] || h[wal.HeaderCopyDetail] == "" {
+		return fmt.Errorf("got reason %q", h[wal.HeaderCopyReason])
 	}
 	if len(args) > 4 && h[wal.HeaderCopyOffset] != args[4] {
 		return fmt.Errorf("got a copy of offset %s, want %s", h[wal.HeaderCopyOffset], args[4])
@@ -445,6 +474,17 @@ func (s *site) metric(ts *testscript.TestScript, args []string) error {
 			}
 		}
 		return fmt.Errorf("no line %q in /metrics: %w", args[0], err)
+	})
+}
+
+// unhalted: waits until /metrics shows no halted partition.
+func (s *site) unhalted(ts *testscript.TestScript, _ []string) error {
+	return eventually(func(ctx context.Context) error {
+		body, _, err := get(ctx, ts, "/metrics")
+		if strings.Contains(body, "\nwal_partition_halted{") {
+			return errors.New("a partition is halted")
+		}
+		return err
 	})
 }
 
