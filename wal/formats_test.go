@@ -264,6 +264,7 @@ func drawCheckpoint(t *rapid.T) Checkpoint {
 		for range rapid.IntRange(0, RingSize+3).Draw(t, "marks") {
 			c.Barriers[o] = c.Barriers[o].Add(Mark{rapid.StringMatching(`[0-9a-f]{16}`).Draw(t, "id"), count.Draw(t, "number"), count.Draw(t, "n"), h("h")})
 		}
+		c.Repeating[o] = rapid.Bool().Draw(t, "repeating")
 	}
 	return c
 }
@@ -279,8 +280,8 @@ func TestCheckpointRoundTrip(t *testing.T) {
 		}
 		fields["of-a-later-version"] = "1"
 		got, err := ParseCheckpoint(fields, sites)
-		if err != nil || got.Position != want.Position {
-			t.Fatalf("got %+v, %v\nwant %+v", got.Position, err, want.Position)
+		if err != nil || got.Position != want.Position || got.Repeating != want.Repeating {
+			t.Fatalf("got %+v %v, %v\nwant %+v %v", got.Position, got.Repeating, err, want.Position, want.Repeating)
 		}
 		for _, o := range Origins {
 			if got.Barriers[o].String() != want.Barriers[o].String() || len(got.Barriers[o]) > RingSize {
