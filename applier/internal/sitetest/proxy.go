@@ -167,8 +167,8 @@ func (l *link) close() {
 
 var (
 	// read is what a position is read with when an applier joins.
-	read = []byte("\r\nUNWATCH\r\n")
-	exec = []byte("\r\nEXEC\r\n")
+	read    = []byte("\r\nUNWATCH\r\n")
+	execute = []byte("\r\nEXEC\r\n")
 	// executed is the beginning of EXEC's answer, after those to what was queued.
 	executed = []byte("\r\n*")
 	// guard is the end of the answer to a batch: WATCH's, and the beginning of HMGET's.
@@ -199,7 +199,7 @@ func (l *link) request(b []byte) bool {
 	if bytes.Contains(b, read) {
 		f, struck, held = l.proxy.strike(atRead)
 	}
-	end := bytes.Index(b, exec)
+	end := bytes.Index(b, execute)
 	if end >= 0 {
 		f, struck, held = l.proxy.strike(atExec)
 	}
