@@ -136,7 +136,7 @@ func (s *site) start(ts *testscript.TestScript, args []string) error {
 			}
 		}
 	}
-	brokers := freeAddr(ts)
+	brokers := freeAddr(ts, "127.0.0.1")
 	if late {
 		s.brokers = brokers
 	} else {
@@ -154,7 +154,7 @@ func (s *site) start(ts *testscript.TestScript, args []string) error {
 	for k, v := range map[string]string{
 		"APPLIER_SITE": "dc", "APPLIER_PEER": "dr", "APPLIER_PARTITIONS": strconv.Itoa(partitions), "APPLIER_SIGNING_KEY_FILE": keyFile,
 		"APPLIER_KAFKA_BROKERS": brokers, "APPLIER_SENTINELS": s.sentinels.Addrs[0],
-		"APPLIER_LISTEN": freeAddr(ts), "LISTEN2": freeAddr(ts), "APPLIER_HALT_CONFIRM": "1s", "APPLIER_BARRIER_INTERVAL": "1h", "APPLIER_MIRROR_EXACTLY_ONCE": "false",
+		"APPLIER_LISTEN": freeAddr(ts, listenHost), "LISTEN2": freeAddr(ts, listenHost), "APPLIER_HALT_CONFIRM": "1s", "APPLIER_BARRIER_INTERVAL": "1h", "APPLIER_MIRROR_EXACTLY_ONCE": "false",
 	} {
 		ts.Setenv(k, v)
 	}
@@ -180,8 +180,11 @@ func (s *site) add(name string, args ...string) {
 	s.proxies[name] = sitetest.NewProxy(s.t(), s.redises[name].Addr)
 }
 
-func freeAddr(ts *testscript.TestScript) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+// listenHost is where the appliers listen: not 127.0.0.1, where a connection of another script may take a port that was free a moment ago.
+const listenHost = "127.0.3.1"
+
+func freeAddr(ts *testscript.TestScript, host string) string {
+	l, err := net.Listen("tcp", host+":0")
 	ts.Check(err)
 	defer l.Close()
 	return l.Addr().String()
@@ -379,11 +382,7 @@ func (s *site) failover(ts *testscript.TestScript, args []string) error {
 	case "nowhere":
 		addr = "127.0.0.1:6379"
 	case "absent":
-		_, port, err := net.SplitHostPort(freeAddr(ts))
-		if err != nil {
-			return err
-		}
-		addr = "127.0.1.1:" + port
+		addr = freeAddr(ts, listenHost)
 	default:
 		s.primary, addr = args[0], s.proxies[args[0]].Addr
 	}
