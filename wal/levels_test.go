@@ -79,6 +79,38 @@ func TestLevel1IsFrozen(t *testing.T) {
 	}
 }
 
+// The table's rows of level 1 may neither change nor become more: a command that was none in level 1 is poison there for ever. Rows that refuse
+// may come, with their reason; what they refuse was poison before. The file is written anew by nothing.
+func TestTableOfLevel1IsFrozen(t *testing.T) {
+	t.Parallel()
+	b, err := os.ReadFile("testdata/frozen/table-1.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	frozen := map[string]string{}
+	for line := range strings.Lines(string(b)) {
+		name, rest, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
+		frozen[name] = rest
+	}
+	for _, row := range rows(commands) {
+		got := fmt.Sprintf("arity %d, keys %d %d %d, rule %t", row.arity, row.keys.first, row.keys.last, row.keys.step, row.rule != nil)
+		if row.refused != "" {
+			got = "refused"
+		}
+		want, known := frozen[row.name]
+		delete(frozen, row.name)
+		switch {
+		case known && got != want:
+			t.Errorf("%s: got %s, frozen is %s; a change needs a new level", row.name, got, want)
+		case !known && row.refused == "" && row.level <= 1:
+			t.Errorf("%s\t%s: allowed at level 1, and was not; it needs a higher level", row.name, got)
+		}
+	}
+	for name := range frozen {
+		t.Errorf("%s: the row is gone", name)
+	}
+}
+
 // A version that knows higher levels judges the records of level 1 as the version did that knew level 1 only, whatever else stands
 // between them: the rows of the table that came later, and what was judged by them, make no difference.
 func TestHigherLevelsDoNotChangeLowerOnes(t *testing.T) {
