@@ -70,7 +70,7 @@ type failoverResult struct {
 	over      time.Duration // how long that was
 	applied   int           // by the primary that was killed
 	takenBack int           // of these, those that the promoted replica did not have
-	promotion time.Duration // from the kill until the replica was a primary: the Sentinels' part
+	promotion time.Duration // from the kill until a Sentinel named the replica as the primary: the Sentinels' part
 	recovery  time.Duration // from there until it held something new: the consumer's part
 
 	lost, twice, disordered int // records, records, keys

@@ -67,10 +67,18 @@ func (f *Failover) Lag() { f.lagging.Store(true) }
 // KillFirst kills the primary, and with it what the replica did not get.
 func (f *Failover) KillFirst() error { return f.First.Signal(syscall.SIGKILL) }
 
-// Promoted reports whether the replica has become a primary.
+// Promoted reports whether the replica has become a primary and a Sentinel says so: before, nobody can know.
 func (f *Failover) Promoted(ctx context.Context) bool {
-	role, err := f.Second.Client.Do(ctx, "ROLE").Slice()
-	return err == nil && len(role) > 0 && role[0] == "master"
+	_, port, _ := net.SplitHostPort(f.Second.Addr)
+	for _, addr := range f.Sentinels {
+		c := redis.NewSentinelClient(&redis.Options{Addr: addr, DisableIdentity: true})
+		at, err := c.GetMasterAddrByName(ctx, Master).Result()
+		_ = c.Close()
+		if err == nil && len(at) == 2 && at[1] == port {
+			return true
+		}
+	}
+	return false
 }
 
 func (f *Failover) whole(ctx context.Context) error {
