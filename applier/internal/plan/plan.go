@@ -182,7 +182,9 @@ func (p *Planner) Plan(in Input) (*Batch, int, error) {
 				break // the next Plan begins there and meets the error first
 			}
 			if h, ok := errors.AsType[*wal.HaltError](err); ok { // a person is told of it alone, and has to find the record
-				return b, 0, &wal.HaltError{Reason: h.Reason, Remedy: h.Remedy, Err: fmt.Errorf("offset %d: %w", r.Offset, h.Err)}
+				at := *h
+				at.Err = fmt.Errorf("offset %d: %w", r.Offset, h.Err)
+				return b, 0, &at
 			}
 			return b, 0, fmt.Errorf("%s partition %d offset %d: %w", p.rules.Log, r.Partition, r.Offset, err)
 		}
