@@ -64,7 +64,8 @@ type App struct {
 
 	mu       sync.Mutex
 	workers  map[int32]*running
-	assigned bool // the group gave an assignment, possibly an empty one
+	changed  chan struct{} // closed when the primary changes, and made anew
+	assigned bool          // the group gave an assignment, possibly an empty one
 	stopping bool
 	ends     map[int32]int64 // last stable offsets
 	polled   time.Time       // last sign of life of the loop that reads Kafka
@@ -86,7 +87,7 @@ var ErrAllHalted = errors.New("all partitions are halted")
 func New(cfg config.Run, o Options) (_ *App, err error) {
 	a := &App{
 		cfg: cfg, logger: o.Logger, version: o.Version, metrics: newMetrics(o.Version), once: newOnce(),
-		workers: map[int32]*running{}, ends: map[int32]int64{}, stuckAfter: cmp.Or(o.StuckAfter, stuckAfter), polled: time.Now(),
+		workers: map[int32]*running{}, changed: make(chan struct{}), ends: map[int32]int64{}, stuckAfter: cmp.Or(o.StuckAfter, stuckAfter), polled: time.Now(),
 	}
 	defer func() {
 		if err != nil {
@@ -267,8 +268,19 @@ func (a *App) close() error {
 }
 
 func (a *App) failover(from, to string) {
+	a.mu.Lock()
+	close(a.changed)
+	a.changed = make(chan struct{})
+	a.mu.Unlock()
 	a.metrics.failovers.Inc()
 	a.logger.Warn("the primary changed", "from", from, "to", to)
+}
+
+// primaryChanged is closed when the Sentinels name another primary.
+func (a *App) primaryChanged() <-chan struct{} {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.changed
 }
 
 // assign starts a worker for each partition that the group added.

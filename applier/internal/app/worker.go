@@ -210,11 +210,13 @@ func (w *worker) join(ctx context.Context, conn *sink.Conn) (joint plan.Joint, e
 	}
 }
 
+// wait pauses between two attempts. Another primary ends the pause: it is what the attempts were for.
 func (w *worker) wait(ctx context.Context, d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-ctx.Done():
+	case <-w.app.primaryChanged():
 	case <-t.C:
 	}
 	w.alive()
