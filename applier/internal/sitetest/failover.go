@@ -149,10 +149,11 @@ func startSentinel(t testing.TB, primaryPort string) string {
 	_ = l.Close()
 	dir := t.TempDir()
 	conf := filepath.Join(dir, "sentinel.conf")
-	// The failover timeout is also when Sentinels put a replica right that follows another address than they know, such as a link.
+	// Down is not what a busy machine does for a moment. The failover timeout is also when Sentinels put a replica right that follows another
+	// address than they know, such as a link.
 	text := "port " + strconv.Itoa(port) + "\nbind " + host + "\ndir " + dir + "\nlogfile " + filepath.Join(dir, "sentinel.log") + "\nsentinel announce-ip " + host +
-		"\nsentinel monitor " + Master + " " + host + " " + primaryPort + " 2\nsentinel down-after-milliseconds " + Master + " 500" +
-		"\nsentinel failover-timeout " + Master + " 60000\n"
+		"\nsentinel monitor " + Master + " " + host + " " + primaryPort + " 2\nsentinel down-after-milliseconds " + Master + " 1500" +
+		"\nsentinel failover-timeout " + Master + " 30000\n"
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
