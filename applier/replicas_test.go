@@ -81,7 +81,9 @@ func TestReplicasAreNotThrownOut(t *testing.T) {
 			if code != exitStopped {
 				t.Fatalf("got %d: %s", code, log)
 			}
-			if err := eventually(func(ctx context.Context) error { return errors.Join(online(ctx), info(ctx, "sync_full:"+tt.fullCopies)) }); err != nil {
+			if err := eventually(func(ctx context.Context) error {
+				return errors.Join(online(ctx), info(ctx, "sync_full:"+tt.fullCopies))
+			}); err != nil {
 				t.Error(err)
 			}
 		})

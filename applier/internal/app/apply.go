@@ -18,8 +18,8 @@ func (w *worker) apply(ctx context.Context, conn *sink.Conn, records *source.Par
 	w.producers, w.freeing, w.full = from.Producers, w.full, false
 	var pending []wal.Record
 	at := from.Found
-	next, err := w.plan(ctx, records, &pending, at)
-	for next != nil && err == nil && ctx.Err() == nil { // a backlog is no reason to stop late
+	next, planErr := w.plan(ctx, records, &pending, at)
+	for next != nil && planErr == nil && ctx.Err() == nil { // a backlog is no reason to stop late
 		if err := w.copy(ctx, next); err != nil {
 			return err
 		}
@@ -31,20 +31,12 @@ func (w *worker) apply(ctx context.Context, conn *sink.Conn, records *source.Par
 		}
 		w.applied(ctx, conn, next, refused, time.Since(began))
 		at = next.To
-		if next = ahead; aheadErr != nil {
-			return aheadErr
-		}
-		if next == nil {
-			next, err = w.plan(ctx, records, &pending, at)
-		}
-		if err != nil {
-			return err
+		if next, planErr = ahead, aheadErr; next == nil && planErr == nil {
+			next, planErr = w.plan(ctx, records, &pending, at)
 		}
 	}
-	if err == nil {
-		w.finish(ctx, conn, at)
-	}
-	return err
+	w.finish(ctx, conn, at) // nothing is in flight
+	return planErr
 }
 
 // commit has a batch applied. While it is in flight the next one is planned, if its records are here.
@@ -73,7 +65,7 @@ func (w *worker) commit(ctx context.Context, conn *sink.Conn, records *source.Pa
 	return ahead, refused, aheadErr, err
 }
 
-// finish stores, before the partition is let go, what is known of refused commands: else the next owner calls them unconfirmed.
+// finish stores, before the partition is let go or halts, what is known of refused commands: else the next owner calls them unconfirmed.
 func (w *worker) finish(ctx context.Context, conn *sink.Conn, at wal.Checkpoint) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTimeout)
 	defer cancel()
