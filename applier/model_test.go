@@ -12,25 +12,39 @@ import (
 
 var (
 	modelSeed  = flag.Uint64("model.seed", 0, "seed of TestModel; 0 = a random one, which is printed")
-	modelSteps = flag.Int("model.steps", 100, "how many steps TestModel takes")
+	modelSteps = flag.Int("model.steps", 60, "how many steps TestModel takes")
 )
 
 // Whatever fails while records flow, each of them must have been decided once and in order. To play a run again:
 //
-//	go test ./applier -run TestModel -model.seed=SEED [-model.steps=N]
+//	go test ./applier -run TestModel/told -model.seed=SEED [-model.steps=N]
+//
+// With `sentinel` in place of `told` real Sentinels fail over, which takes its time; else the test tells Sentinels of its own what to say.
 func TestModel(t *testing.T) {
 	t.Parallel()
+	for _, tt := range []struct {
+		name  string
+		real  bool
+		steps int
+	}{{"told", false, *modelSteps}, {"sentinel", true, *modelSteps / 3}} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			seed := *modelSeed
+			if seed == 0 {
+				seed = 1 + rand.Uint64N(1_000_000)
+			}
+			t.Logf("-model.seed=%d -model.steps=%d", seed, *modelSteps)
+			modeltest.Run(t, modeltest.Options{Seed: seed, Steps: tt.steps, Sentinels: tt.real, Command: applierProcess(t)})
+		})
+	}
+}
+
+// applierProcess makes processes of this very binary.
+func applierProcess(t *testing.T) func() *exec.Cmd {
+	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	seed := *modelSeed
-	if seed == 0 {
-		seed = 1 + rand.Uint64N(1_000_000)
-	}
-	t.Logf("-model.seed=%d -model.steps=%d", seed, *modelSteps)
-	modeltest.Run(t, modeltest.Options{
-		Seed: seed, Steps: *modelSteps,
-		Command: func() *exec.Cmd { return &exec.Cmd{Path: self, Args: []string{"redis-applier", "run"}} },
-	})
+	return func() *exec.Cmd { return &exec.Cmd{Path: self, Args: []string{"redis-applier", "run"}} }
 }

@@ -39,7 +39,7 @@ type starter struct {
 	all     []*applier
 }
 
-func newStarter(t testing.TB, command func() *exec.Cmd, kafka *sitetest.Kafka, sentinels *sitetest.Sentinels) *starter {
+func newStarter(t testing.TB, command func() *exec.Cmd, kafka *sitetest.Kafka, sentinels []string) *starter {
 	t.Helper()
 	s := &starter{t: t, command: command, dir: t.TempDir(), cfg: config.DefaultRun()}
 	key := filepath.Join(s.dir, "key")
@@ -47,7 +47,7 @@ func newStarter(t testing.TB, command func() *exec.Cmd, kafka *sitetest.Kafka, s
 		t.Fatal(err)
 	}
 	s.cfg.Site, s.cfg.Peer, s.cfg.Log, s.cfg.Partitions, s.cfg.SigningKeyFile = self, peer, kafka.Log, kafka.Partitions, key
-	s.cfg.Brokers, s.cfg.Sentinels, s.cfg.Listen = kafka.Cluster.ListenAddrs(), sentinels.Addrs[:1], "127.0.0.1:0"
+	s.cfg.Brokers, s.cfg.Sentinels, s.cfg.Listen = kafka.Cluster.ListenAddrs(), sentinels[:1], "127.0.0.1:0"
 	s.cfg.BarrierInterval = 700 * time.Millisecond
 	s.cfg.BatchRecords = 25 // so that there are many batches
 	return s

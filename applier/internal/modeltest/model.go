@@ -2,14 +2,11 @@ package modeltest
 
 import (
 	"context"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -17,14 +14,32 @@ import (
 	"github.com/comptech-lab/redis-wal/wal"
 )
 
+const (
+	self = "dc"
+	peer = "dr"
+)
+
+// knowsRepeats says whether the appliers skip repeats by wal-seq, and reportsRefused whether they report refused commands. They are
+// constants only as long as there is a version that does not.
+const (
+	knowsRepeats   = false
+	reportsRefused = false
+)
+
 // model is what must have come of a log: it executes the records one by one, in their order, on a Redis of its own.
 type model struct {
-	client   *redis.Client
-	meanings []meaning
+	client      *redis.Client
+	meanings    []meaning
+	exactlyOnce bool // the mirror
 
-	positions []position // by partition
-	poison    map[place]bool
+	positions []*position               // by partition
+	copies    map[place]wal.Class       // what the DLQ must name
+	refused   map[place]bool            // records of which Redis refused a command
+	attested  map[string]map[string]sum // what a barrier's attestations must say, by its id and partition, and by origin
 	chain     wal.Chain
+
+	records  int // of the log, markers left out
+	repeated int // of them, those that were skipped
 }
 
 // position is what a checkpoint must say.
@@ -33,26 +48,33 @@ type position struct {
 	leaderEpoch int32
 	timestamp   int64
 	streams     map[string]*stream // by site
+	applied     map[string]*window // by producer
+	last        map[string]int64   // offset of a producer's last record
 	expired     int
 	refused     int
 }
 
-type stream struct {
-	n     int
-	h     wal.Hash
-	marks []string // of barriers
+type sum struct {
+	n int
+	h wal.Hash
 }
 
-const (
-	self     = "dc"
-	peer     = "dr"
-	ringSize = 64
-)
+type stream struct {
+	sum
+	barriers
+	seen map[string]*window // by producer
+}
 
-func newModel(client *redis.Client, meanings []meaning, partitions int) *model {
-	m := &model{client: client, meanings: meanings, poison: map[place]bool{}}
+func newModel(client *redis.Client, meanings []meaning, partitions int, exactlyOnce bool) *model {
+	m := &model{
+		client: client, meanings: meanings, exactlyOnce: exactlyOnce, copies: map[place]wal.Class{}, refused: map[place]bool{},
+		attested: map[string]map[string]sum{},
+	}
 	for range partitions {
-		m.positions = append(m.positions, position{leaderEpoch: -1, streams: map[string]*stream{self: {}, peer: {}}})
+		m.positions = append(m.positions, &position{
+			leaderEpoch: -1, applied: map[string]*window{}, last: map[string]int64{},
+			streams: map[string]*stream{self: {seen: map[string]*window{}}, peer: {seen: map[string]*window{}}},
+		})
 	}
 	return m
 }
@@ -65,7 +87,14 @@ func (p *position) fields() map[string]string {
 	}
 	for site, s := range p.streams {
 		f["n."+site], f["h."+site] = strconv.Itoa(s.n), s.h.String()
-		f["barriers."+site] = strings.Join(s.marks, " ")
+		var marks []string
+		for _, m := range s.ring {
+			marks = append(marks, m.text)
+		}
+		f["barriers."+site] = strings.Join(marks, " ")
+		if knowsRepeats && s.repeating {
+			f["repeating."+site] = "1"
+		}
 	}
 	return f
 }
@@ -76,9 +105,19 @@ type place struct {
 	offset    int64
 }
 
+// parsed is what the model needs to know of a record.
+type parsed struct {
+	place
+	origin   string
+	marked   bool // with wal-local
+	producer string
+	seq      int64
+	sequel   bool // it has both
+}
+
 // take executes one record of the log as read_committed shows it.
 func (m *model) take(ctx context.Context, r *kgo.Record) error {
-	p := &m.positions[r.Partition]
+	p := m.positions[r.Partition]
 	if r.Offset < p.next {
 		return fmt.Errorf("read offset %d of partition %d after %d", r.Offset, r.Partition, p.next)
 	}
@@ -86,27 +125,35 @@ func (m *model) take(ctx context.Context, r *kgo.Record) error {
 	if r.Attrs.IsControl() {
 		return nil // Kafka's marker
 	}
+	m.records++
 	p.timestamp = r.Timestamp.UnixMilli()
 	rec := wal.Record{Key: r.Key, Value: r.Value, Timestamp: p.timestamp}
-	headers := map[string][]byte{}
-	s := p.streams[peer]
+	x := parsed{place: place{r.Partition, r.Offset}, origin: peer, seq: -1}
+	headers := map[string]string{}
 	for _, h := range r.Headers {
 		rec.Headers = append(rec.Headers, wal.Header{Key: h.Key, Value: h.Value})
-		headers[h.Key] = h.Value
+		headers[h.Key] = string(h.Value)
 		if h.Key == wal.HeaderLocal {
-			s = p.streams[self]
+			x.origin, x.marked = self, true
 		}
 	}
-	if headers[number] == nil { // an applier's
-		return s.barrier(r.Value)
+	if seq, err := strconv.ParseInt(headers[wal.HeaderSeq], 10, 64); err == nil {
+		x.producer, x.seq, x.sequel = headers[wal.HeaderProducer], seq, true
 	}
-	n, err := strconv.Atoi(string(headers[number]))
+	if headers[number] == "" { // an applier's, here or at the peer
+		return m.barrier(p, x, r.Value)
+	}
+	n, err := strconv.Atoi(headers[number])
 	if err != nil {
 		return err
 	}
 	meaning := m.meanings[n]
-	if meaning.poison != "" {
-		m.poison[place{r.Partition, r.Offset}] = true
+	if meaning.poison != "" || !x.marked && m.exactlyOnce && !r.Attrs.IsTransactional() {
+		m.copies[x.place] = wal.ClassPoison
+		return nil
+	}
+	s := p.streams[x.origin]
+	if !m.fresh(p, s, x) {
 		return nil
 	}
 	e, err := rec.Envelope()
@@ -115,10 +162,45 @@ func (m *model) take(ctx context.Context, r *kgo.Record) error {
 	}
 	s.n++
 	s.h = m.chain.Next(s.h, &rec, &e)
-	return m.execute(ctx, p, meaning.commands)
+	if knowsRepeats && x.sequel {
+		switch of(p.applied, x.producer).meet(x.seq) {
+		case before:
+			return nil
+		case tooLate:
+			m.copies[x.place] = wal.ClassLate
+			return nil
+		}
+	}
+	return m.execute(ctx, p, x.place, meaning.commands)
 }
 
-func (s *stream) barrier(value []byte) error {
+// fresh reports whether a record is none that its stream had before.
+func (m *model) fresh(p *position, s *stream, x parsed) bool {
+	if !knowsRepeats || !x.sequel {
+		return true
+	}
+	p.last[x.producer] = x.offset
+	switch of(s.seen, x.producer).meet(x.seq) {
+	case before:
+		m.repeated++
+		return false
+	case tooLate:
+		if !s.repeating {
+			m.copies[x.place] = wal.ClassLate
+		}
+		return false
+	}
+	return true
+}
+
+func of(windows map[string]*window, producer string) *window {
+	if windows[producer] == nil {
+		windows[producer] = &window{}
+	}
+	return windows[producer]
+}
+
+func (m *model) barrier(p *position, x parsed, value []byte) error {
 	var b struct {
 		ID     string `json:"id"`
 		Number uint64 `json:"number"`
@@ -126,12 +208,20 @@ func (s *stream) barrier(value []byte) error {
 	if err := json.Unmarshal(value, &b); err != nil || b.ID == "" {
 		return fmt.Errorf("a record that nobody wrote: %.80q (%w)", value, err)
 	}
-	s.marks = append(s.marks, fmt.Sprintf("%s:%d:%d:%s", b.ID, b.Number, s.n, s.h))
-	s.marks = s.marks[max(0, len(s.marks)-ringSize):]
+	s := p.streams[x.origin]
+	known := s.repeats(b.ID, b.Number)
+	fresh := m.fresh(p, s, x)
+	if known || !fresh {
+		return nil
+	}
+	s.add(mark{b.ID, b.Number, fmt.Sprintf("%s:%d:%d:%s", b.ID, b.Number, s.n, s.h)})
+	m.attested[attestedAt(x.partition, b.ID)] = map[string]sum{self: p.streams[self].sum, peer: p.streams[peer].sum}
 	return nil
 }
 
-func (m *model) execute(ctx context.Context, p *position, commands []command) error {
+func attestedAt(partition int32, id string) string { return fmt.Sprintf("%d %s", partition, id) }
+
+func (m *model) execute(ctx context.Context, p *position, at place, commands []command) error {
 	pipe := m.client.TxPipeline()
 	var expired bool
 	for _, cmd := range commands {
@@ -155,138 +245,8 @@ func (m *model) execute(ctx context.Context, p *position, commands []command) er
 				return fmt.Errorf("the model's own command is wrong: %v: %w", commands, err)
 			}
 			p.refused++
+			m.refused[at] = true
 		}
 	}
 	return nil
-}
-
-// readLog hands each record of the log to f, partition by partition and in order, markers included, up to the last stable offsets.
-func readLog(ctx context.Context, brokers []string, log string, ends []int64, f func(*kgo.Record) error) error {
-	for p, end := range ends {
-		if end == 0 {
-			continue
-		}
-		client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.KeepControlRecords(), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-			kgo.FetchMaxWait(50*time.Millisecond),
-			kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{log: {int32(p): kgo.NewOffset().AtStart()}}))
-		if err != nil {
-			return err
-		}
-		for next := int64(0); next < end && err == nil; {
-			fetches := client.PollFetches(ctx)
-			for _, r := range fetches.Records() {
-				if next = r.Offset + 1; next <= end && err == nil {
-					err = f(r)
-				}
-			}
-			if ctx.Err() != nil {
-				err = fmt.Errorf("read the log: partition %d stands at %d of %d: %w", p, next, end, ctx.Err())
-			}
-		}
-		client.Close()
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// differences compares what a Redis holds with the model.
-func (m *model) differences(ctx context.Context, log string, got *redis.Client) ([]string, error) {
-	var out []string
-	add := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
-	for p := range m.positions {
-		have, err := got.HGetAll(ctx, wal.CheckpointKey(log, int32(p))).Result()
-		if err != nil {
-			return nil, err
-		}
-		for name, want := range m.positions[p].fields() {
-			if have[name] != want {
-				add("partition %d: %s\n got %s\nwant %s", p, name, have[name], want)
-			}
-		}
-		// Fewer are possible: those of a batch whose answer was lost are not known.
-		if n, err := strconv.Atoi(have["refused.n"]); err != nil || n > m.positions[p].refused {
-			add("partition %d: %s refused, want at most %d", p, have["refused.n"], m.positions[p].refused)
-		}
-	}
-	keys := map[string]bool{}
-	for _, c := range []*redis.Client{got, m.client} {
-		it := c.Scan(ctx, 0, "", 1000).Iterator()
-		for it.Next(ctx) {
-			keys[it.Val()] = true
-		}
-		if it.Err() != nil {
-			return nil, it.Err()
-		}
-	}
-	delete(keys, wal.MetaKey(log))
-	for p := range m.positions {
-		delete(keys, wal.CheckpointKey(log, int32(p)))
-	}
-	for k := range keys {
-		have, err := read(ctx, got, k)
-		if err != nil {
-			return nil, err
-		}
-		want, err := read(ctx, m.client, k)
-		if err != nil {
-			return nil, err
-		}
-		if have != want {
-			add("%s (partition %d):\n got %s\nwant %s", k, wal.Partition(wal.RoutingKey([]byte(k)), int32(len(m.positions))), have, want)
-		}
-	}
-	return out, nil
-}
-
-// read is a key's value, and when it expires, as text that two Redis share. DUMP alone would not do: the order of a large set depends on
-// the process.
-func read(ctx context.Context, c *redis.Client, k string) (string, error) {
-	typ, err := c.Type(ctx, k).Result()
-	if err != nil {
-		return "", err
-	}
-	var v any
-	switch typ {
-	case "none":
-		return "nothing", nil
-	case "string":
-		var s string
-		s, err = c.Get(ctx, k).Result()
-		v = hex.EncodeToString([]byte(s)) + fmt.Sprintf(" %.200q", s)
-	case "hash":
-		v, err = c.HGetAll(ctx, k).Result() // printed in order
-	case "list":
-		v, err = c.LRange(ctx, k, 0, -1).Result()
-	case "set":
-		var s []string
-		s, err = c.SMembers(ctx, k).Result()
-		slices.Sort(s)
-		v = s
-	case "zset":
-		v, err = c.ZRangeWithScores(ctx, k, 0, -1).Result()
-	case "stream":
-		v, err = entries(ctx, c, k)
-	default:
-		return "", fmt.Errorf("%s is of type %s", k, typ)
-	}
-	if err != nil {
-		return "", err
-	}
-	at, err := c.PExpireTime(ctx, k).Result()
-	if err != nil {
-		return "", err
-	}
-	return fmt.Sprintf("%s %q, expires %d", typ, fmt.Sprint(v), at.Milliseconds()), nil
-}
-
-func entries(ctx context.Context, c *redis.Client, k string) (string, error) {
-	list, err1 := c.XRange(ctx, k, "-", "+").Result()
-	info, err2 := c.XInfoStream(ctx, k).Result()
-	groups, err3 := c.XInfoGroups(ctx, k).Result()
-	if err := errors.Join(err1, err2, err3); err != nil {
-		return "", err
-	}
-	return fmt.Sprint(list, info.LastGeneratedID, info.EntriesAdded, info.MaxDeletedEntryID, groups), nil
 }

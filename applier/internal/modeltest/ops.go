@@ -25,7 +25,8 @@ func (c command) forModel() []string {
 type ops struct {
 	*rand.Rand
 	tags   int
-	stream int // grows, so that most of the stream ids do
+	stream int      // grows, so that most of the stream ids do
+	dumps  []string // values as DUMP gives them, and one that is none
 }
 
 const (
@@ -89,7 +90,7 @@ func c(args ...string) command { return command{log: args} }
 
 func (o *ops) command(tag string, ts int64, old bool) command {
 	k := func(typ string) string { return tag + typ + strconv.Itoa(o.IntN(2)) }
-	switch o.IntN(22) {
+	switch o.IntN(24) {
 	case 0, 1, 2:
 		return o.str(k("s"), k("s"))
 	case 3, 4:
@@ -104,11 +105,13 @@ func (o *ops) command(tag string, ts int64, old bool) command {
 		return o.set(k("S"), k("S"))
 	case 14, 15:
 		return o.zset(k("z"), k("z"))
-	case 16:
+	case 16, 20:
 		return o.xstream(k("x"))
 	case 17:
 		return o.bits(k("b"), k("b"))
 	case 18:
+		return o.geo(k("g"), k("g"))
+	case 21:
 		return o.generic(tag)
 	case 19: // the key holds another type: Redis refuses it, once there is such a key
 		return [](command){c("INCR", k("l")), c("LPUSH", k("s"), "a"), c("HSET", k("n"), "f", "1"), c("SADD", k("z"), "a")}[o.IntN(4)]
@@ -150,9 +153,11 @@ func (o *ops) counter(k string) command {
 
 func (o *ops) hash(k string) command {
 	f := "f" + o.small()
-	switch o.IntN(6) {
+	switch o.IntN(7) {
 	case 0:
 		return c("HDEL", k, f, "f"+o.small())
+	case 4:
+		return c("HMSET", k, f, o.value())
 	case 1:
 		return c("HSET", k, f, o.num(), "f"+o.small(), o.num())
 	case 2:
@@ -164,7 +169,7 @@ func (o *ops) hash(k string) command {
 }
 
 func (o *ops) list(a, b string) command {
-	switch o.IntN(10) {
+	switch o.IntN(14) {
 	case 0:
 		return c(o.pick("LPOP", "RPOP"), a)
 	case 1:
@@ -179,8 +184,12 @@ func (o *ops) list(a, b string) command {
 		return c("LREM", a, "1", o.member())
 	case 6:
 		return c("LMOVE", a, b, o.pick("LEFT", "RIGHT"), o.pick("LEFT", "RIGHT"))
+	case 7:
+		return c("RPOPLPUSH", a, b)
+	case 8:
+		return c("LMPOP", "2", a, b, o.pick("LEFT", "RIGHT"), "COUNT", "1"+o.small())
 	}
-	return c(o.pick("LPUSH", "RPUSH", "RPUSHX"), a, o.member(), o.value())
+	return c(o.pick("LPUSH", "RPUSH", "RPUSHX", "LPUSHX", "RPUSH"), a, o.member(), o.value())
 }
 
 func (o *ops) set(a, b string) command {
@@ -196,13 +205,19 @@ func (o *ops) set(a, b string) command {
 }
 
 func (o *ops) zset(a, b string) command {
-	switch o.IntN(8) {
+	switch o.IntN(12) {
 	case 0:
 		return c(o.pick("ZPOPMIN", "ZPOPMAX"), a)
 	case 1:
 		return c("ZREMRANGEBYRANK", a, "0", "1")
 	case 2:
-		return c(o.pick("ZUNIONSTORE", "ZINTERSTORE"), a, "2", a, b)
+		return c(o.pick("ZUNIONSTORE", "ZINTERSTORE", "ZDIFFSTORE"), a, "2", a, b)
+	case 6:
+		return c("ZMPOP", "1", a, o.pick("MIN", "MAX"), "COUNT", "2")
+	case 7:
+		return c("ZREMRANGEBYLEX", a, "[m1", "(m2")
+	case 8:
+		return c("ZREMRANGEBYSCORE", a, "-50", "(50")
 	case 3:
 		return c("ZRANGESTORE", a, b, "0", "4")
 	case 4:
@@ -215,15 +230,26 @@ func (o *ops) zset(a, b string) command {
 
 func (o *ops) xstream(k string) command {
 	o.stream++
-	switch o.IntN(8) {
+	g := "g" + o.small()
+	switch o.IntN(14) {
+	case 4:
+		return c("XACK", k, g, strconv.Itoa(o.stream/2)+"-0")
+	case 5:
+		return c("XGROUP", "DELCONSUMER", k, g, "nobody") // NOGROUP when there is none
+	case 6:
+		return c("XGROUP", "SETID", k, g, "0", "ENTRIESREAD", o.small())
+	case 7:
+		return c("XSETID", k, strconv.Itoa(o.stream)+"-0") // refused when it is below the last entry
+	case 8:
+		return c("XADD", k, "NOMKSTREAM", "MINID", "=", strconv.Itoa(o.stream/2), strconv.Itoa(o.stream)+"-1", "f", o.value(), "g", "1")
 	case 0:
 		return c("XTRIM", k, "MAXLEN", "10")
 	case 1:
 		return c("XDEL", k, strconv.Itoa(o.stream/2)+"-0")
 	case 2:
-		return c("XGROUP", "CREATE", k, "g"+o.small(), "0", "MKSTREAM") // BUSYGROUP when it is there
+		return c("XGROUP", "CREATE", k, g, "0", "MKSTREAM") // BUSYGROUP when it is there
 	case 3:
-		return c("XGROUP", "DESTROY", k, "g"+o.small())
+		return c("XGROUP", "DESTROY", k, g)
 	}
 	return c("XADD", k, "MAXLEN", "30", strconv.Itoa(max(1, o.stream-o.IntN(10)))+"-*", "f", o.value()) // sometimes an id that is too small
 }
@@ -237,74 +263,42 @@ func (o *ops) bits(a, b string) command {
 	case 2:
 		return c("BITOP", "XOR", a, a, b)
 	case 3:
-		return c("PFADD", a+"pf", o.value())
+		return c("PFMERGE", a+"pf", b+"pf")
 	}
-	return c("GEOADD", a+"geo", "13.3", "38.1", o.member())
+	return c("PFADD", a+"pf", o.value())
+}
+
+func (o *ops) geo(a, b string) command {
+	switch o.IntN(8) {
+	case 0:
+		return c("GEORADIUS", a, "13", "38", "300", "km", "COUNT", "4", o.pick("STORE", "STOREDIST"), b)
+	case 1:
+		return c("GEORADIUSBYMEMBER", a, o.member(), "300", "km", "STORE", b) // refused when there is no such member
+	case 2:
+		return c("GEOSEARCHSTORE", b, a, "FROMLONLAT", "13", "38", "BYBOX", "500", "300", "km", "ASC", "COUNT", "3")
+	case 3:
+		return c("GEOSEARCHSTORE", b, a, "FROMMEMBER", o.member(), "BYRADIUS", "200", "km", "STOREDIST")
+	}
+	return c("GEOADD", a, strconv.FormatFloat(12+o.Float64()*2, 'f', 3, 64), strconv.FormatFloat(37+o.Float64()*2, 'f', 3, 64), o.member())
 }
 
 func (o *ops) generic(tag string) command {
-	t := o.pick("s", "n", "h", "l", "S", "z", "x")
-	switch o.IntN(4) {
+	t := o.pick("s", "n", "h", "l", "S", "z", "x", "g")
+	switch o.IntN(10) {
 	case 0:
 		return c(o.pick("DEL", "UNLINK"), tag+t+"0", tag+"s1")
-	case 1:
-		return c("RENAME", tag+t+"0", tag+t+"1") // refused when there is no such key
-	case 2:
+	case 1, 2:
+		return c(o.pick("RENAME", "RENAMENX"), tag+t+"0", tag+t+"1") // refused when there is no such key
+	case 3:
 		return c("COPY", tag+t+"1", tag+t+"0", "REPLACE")
+	case 4:
+		return c("COPY", tag+t+"1", tag+t+"0")
+	case 5:
+		return c("SORT", tag+o.pick("l", "S", "z")+"0", "ALPHA", "LIMIT", "0", "5", "STORE", tag+"l1")
+	case 6:
+		return c("SORT", tag+"S0", "DESC", "STORE", tag+"l0") // refused when a member is no number
+	case 7, 8:
+		return c("RESTORE", tag+o.pick("s", "l")+"0", "0", o.pick(o.dumps...), "REPLACE") // refused when it is of no Redis
 	}
 	return c("PERSIST", tag+t+"0")
-}
-
-// life is a time to live in seconds.
-func (o *ops) life(old bool) (seconds int64, past bool) {
-	if old && o.IntN(2) == 0 {
-		return 1 + o.Int64N(shortLife), true
-	}
-	return longLife + o.Int64N(hour), false
-}
-
-func itoa(n int64) string { return strconv.FormatInt(n, 10) }
-
-func (o *ops) strWithExpiry(k string, ts int64, old bool) command {
-	life, past := o.life(old)
-	v, at := o.value(), ts+life*1000
-	switch o.IntN(8) {
-	case 0:
-		return command{log: []string{"SET", k, v, "PX", itoa(life * 1000)}, model: []string{"SET", k, v, "PXAT", itoa(at)}, past: past}
-	case 1:
-		return command{log: []string{"SETEX", k, itoa(life), v}, model: []string{"SET", k, v, "PXAT", itoa(at)}, past: past}
-	case 2:
-		return command{log: []string{"PSETEX", k, itoa(life * 1000), v}, model: []string{"SET", k, v, "PXAT", itoa(at)}, past: past}
-	case 3:
-		return command{log: []string{"GETEX", k, "EX", itoa(life)}, model: []string{"GETEX", k, "PXAT", itoa(at)}, past: past}
-	case 4:
-		return c("GETEX", k, "PERSIST")
-	case 5:
-		return command{log: []string{"SET", k, v, "EXAT", itoa(at / 1000)}, past: past}
-	}
-	return command{log: []string{"SET", k, v, "EX", itoa(life)}, model: []string{"SET", k, v, "PXAT", itoa(at)}, past: past}
-}
-
-func (o *ops) expire(k string, ts int64, old bool) command {
-	life, past := o.life(old)
-	at := ts + life*1000
-	var option []string
-	if o.IntN(3) == 0 {
-		option = []string{o.pick("NX", "XX", "GT", "LT")}
-	}
-	cmd := func(past bool, name string, n int64) command {
-		return command{
-			log: append([]string{name, k, itoa(n)}, option...), model: append([]string{"PEXPIREAT", k, itoa(at)}, option...), past: past,
-		}
-	}
-	switch o.IntN(4) {
-	case 0:
-		return cmd(past, "PEXPIRE", life*1000)
-	case 1:
-		at = at / 1000 * 1000
-		return cmd(past, "EXPIREAT", at/1000)
-	case 2:
-		return cmd(past, "PEXPIREAT", at)
-	}
-	return cmd(past, "EXPIRE", life)
 }

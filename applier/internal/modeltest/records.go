@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -22,19 +23,24 @@ type meaning struct {
 	commands []command
 }
 
-// local makes a record as a client of this site writes it: mostly one that is to be applied.
-func (r *run) local() *kgo.Record {
-	if r.rand.IntN(12) == 0 {
-		return r.poison()
-	}
-	return r.good()
-}
+// witness ends the key of a list that holds the number of each record that was executed, so that one that is lost or executed twice is
+// found by its name.
+const witness = ":witness"
 
-// mirrored makes a record as the mirror writes it: without the mark.
-func (r *run) mirrored() *kgo.Record {
-	rec := r.local()
-	without(rec, wal.HeaderLocal)
-	return rec
+// local makes a record as a client of this site writes it: mostly one that is to be applied.
+func (r *run) local() *kgo.Record { return r.recordAt(self) }
+
+// recordAt makes a record as a client of a site writes it.
+func (r *run) recordAt(site string) *kgo.Record {
+	rec := r.good
+	if r.rand.IntN(16) == 0 {
+		rec = r.poison
+	}
+	out := rec()
+	if header(out, wal.HeaderProducer) == "" && header(out, wal.HeaderSeq) == "" {
+		r.number(out, site)
+	}
+	return out
 }
 
 func without(rec *kgo.Record, header string) {
@@ -48,6 +54,9 @@ func (r *run) good() *kgo.Record {
 		ts -= longAgo * 1000
 	}
 	key, commands := r.ops.op(ts, old)
+	if len(commands) > 0 && r.rand.IntN(2) == 0 && strings.HasPrefix(key, "t") {
+		commands = append(commands, c("RPUSH", "{"+key+"}"+witness, strconv.Itoa(len(r.meanings))))
+	}
 	rec := r.record(key, ts, meaning{commands: commands})
 	switch r.rand.IntN(10) {
 	case 0, 1:
@@ -104,64 +113,4 @@ func inJSON(commands []command) []byte {
 		panic(err) // strings and maps of strings
 	}
 	return b
-}
-
-// poison makes a record that nobody may apply, whatever it says.
-func (r *run) poison() *kgo.Record {
-	key := "t" + strconv.Itoa(r.rand.IntN(r.ops.tags))
-	k := "{" + key + "}:n0"
-	kinds := []func() *kgo.Record{
-		func() *kgo.Record { return r.bad(key, "random", c("SPOP", "{"+key+"}:S0")) },
-		func() *kgo.Record { return r.bad(key, "whole keyspace", c("FLUSHALL")) },
-		func() *kgo.Record { return r.bad(key, "no such command", c("INKR", k)) },
-		func() *kgo.Record { return r.bad(key, "arity", c("INCR", k), c("INCR")) },
-		func() *kgo.Record { return r.bad(key, "expiry", c("SET", k, "1", "EX", "0")) },
-		func() *kgo.Record { return r.bad(key, "two routing keys", c("INCR", k), c("INCR", "elsewhere")) },
-		func() *kgo.Record { return r.bad("not-"+key, "key mismatch", c("INCR", k)) },
-		func() *kgo.Record { return r.bad("__wal:"+key, "reserved", c("DEL", "__wal:"+key)) },
-		func() *kgo.Record {
-			rec := r.bad(key, "wrong partition", c("INCR", k))
-			rec.Partition = (rec.Partition + 1) % r.kafka.Partitions
-			return rec
-		},
-		func() *kgo.Record {
-			rec := r.bad(key, "half a value", c("INCR", k))
-			rec.Value = rec.Value[:len(rec.Value)-1]
-			return rec
-		},
-		func() *kgo.Record {
-			rec := r.bad(key, "no level", c("INCR", k))
-			without(rec, wal.HeaderLevel)
-			return rec
-		},
-		func() *kgo.Record {
-			rec := r.bad(key, "header twice", c("INCR", k))
-			rec.Headers = append(rec.Headers, kgo.RecordHeader{Key: wal.HeaderLevel, Value: []byte("1")})
-			return rec
-		},
-		func() *kgo.Record {
-			rec := r.bad(key, "unsigned control", c("INCR", k))
-			rec.Headers = append(rec.Headers, kgo.RecordHeader{Key: wal.HeaderControl, Value: []byte("barrier")})
-			return rec
-		},
-		func() *kgo.Record {
-			rec := r.bad(key, "field that may mean something", c("INCR", k))
-			rec.Value = []byte(`{"cmd":["INCR","` + k + `"],"if":"tuesday"}`)
-			rec.Headers = append(rec.Headers, kgo.RecordHeader{Key: wal.HeaderContentType, Value: []byte(wal.ContentTypeJSON)})
-			return rec
-		},
-	}
-	return kinds[r.rand.IntN(len(kinds))]()
-}
-
-func (r *run) bad(key, why string, commands ...command) *kgo.Record {
-	return r.record(key, time.Now().UnixMilli(), meaning{poison: why, commands: commands})
-}
-
-// unmarked makes a local record whose producer forgot the mark: outside of a transaction it is poison.
-func (r *run) unmarked() *kgo.Record {
-	rec := r.good()
-	without(rec, wal.HeaderLocal)
-	r.meanings[len(r.meanings)-1].poison = "unmarked"
-	return rec
 }

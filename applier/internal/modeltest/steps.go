@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -14,38 +15,24 @@ import (
 
 // step is one thing that happens.
 type step struct {
-	name string
-	do   func(context.Context) error
+	name  string
+	fault bool // something goes wrong
+	do    func(context.Context) error
+}
+
+// kind is a step, and how often it comes.
+type kind struct {
+	share int
+	step
 }
 
 // deck is the steps of a run in their order: the same share of each kind in every run, shuffled.
 func (r *run) deck(n int) []step {
-	kinds := []struct {
-		of100 int
-		step
-	}{
-		{24, step{"append", r.appendLocal}},
-		{12, step{"mirror", func(ctx context.Context) error { return r.transaction(ctx, kgo.TryCommit) }}},
-		{4, step{"mirror and abort", func(ctx context.Context) error { return r.transaction(ctx, kgo.TryAbort) }}},
-		{14, step{"let it flow", r.flow}},
-		{4, step{"break before EXEC", func(context.Context) error { return r.breakNext(sitetest.BeforeExec) }}},
-		{4, step{"lose a reply", func(context.Context) error { return r.breakNext(sitetest.LostReply) }}},
-		{2, step{"break after a reply", func(context.Context) error { return r.breakNext(sitetest.AfterReply) }}},
-		{2, step{"cut", func(context.Context) error { r.redises.first().proxy.Cut(); return nil }}},
-		{2, step{"kill clients", r.killClients}},
-		{6, step{"lag", func(ctx context.Context) error { return r.redises.lag(ctx, r.another()) }}},
-		{4, step{"replicate", r.redises.replicate}},
-		{2, step{"failover", r.failover}},
-		{4, step{"failover under load", r.failoverUnderLoad}},
-		{2, step{"freeze and failover", r.freeze}},
-		{2, step{"thaw", r.thaw}},
-		{2, step{"empty and failover", r.empty}},
-		{2, step{"kill an applier", r.killApplier}},
-		{1, step{"restart an applier", r.restart}},
-		{1, step{"another applier", r.grow}},
-		{2, step{"stop an applier's clock", r.sleep}},
-		{2, step{"wake appliers", r.wake}},
-		{2, step{"rival", r.changeRival}},
+	kinds := append(r.writing(), r.breaking()...)
+	if r.redises.real != nil {
+		kinds = append(kinds, r.electing()...)
+	} else {
+		kinds = append(kinds, r.promoting()...)
 	}
 	kafka := []struct {
 		name string
@@ -60,18 +47,82 @@ func (r *run) deck(n int) []step {
 	}
 	var all []step
 	for len(all) < n {
-		var hundred []step
+		var round []step
 		for _, k := range kinds {
-			hundred = append(hundred, slices.Repeat([]step{k.step}, k.of100)...)
+			round = append(round, slices.Repeat([]step{k.step}, k.share)...)
 		}
-		for range 2 {
+		for range 3 {
 			k := kafka[r.rand.IntN(len(kafka))]
-			hundred = append(hundred, step{"break the connection at " + k.name, func(context.Context) error { r.breakKafka(k.key); return nil }})
+			round = append(round, step{"break the connection at " + k.name, true, func(context.Context) error { r.breakKafka(k.key); return nil }})
 		}
-		r.rand.Shuffle(len(hundred), func(i, j int) { hundred[i], hundred[j] = hundred[j], hundred[i] })
-		all = append(all, hundred...)
+		r.rand.Shuffle(len(round), func(i, j int) { round[i], round[j] = round[j], round[i] })
+		all = append(all, round...)
 	}
 	return all[:n]
+}
+
+// writing is what applications and the mirror do.
+func (r *run) writing() []kind {
+	return []kind{
+		{16, step{"append", false, r.appendLocal}},
+		{12, step{"mirror", false, func(ctx context.Context) error { return r.mirrorOn(ctx, kgo.TryCommit) }}},
+		{4, step{"mirror aborts and repeats", true, func(ctx context.Context) error { return r.mirrorOn(ctx, kgo.TryAbort) }}},
+		{5, step{"mirror rewinds", true, r.rewind}},
+		{8, step{"resend", true, r.resend}},
+		{4, step{"client moves and resends", true, r.move}},
+		{1, step{"client restarts", true, r.restartProducer}},
+		{12, step{"let it flow", false, r.flow}},
+	}
+}
+
+// breaking is what goes wrong with appliers, connections and a slow Redis.
+func (r *run) breaking() []kind {
+	return []kind{
+		{3, step{"break before EXEC", true, func(context.Context) error { return r.breakNext(sitetest.BeforeExec) }}},
+		{4, step{"lose a reply", true, func(context.Context) error { return r.breakNext(sitetest.LostReply) }}},
+		{2, step{"break after a reply", true, func(context.Context) error { return r.breakNext(sitetest.AfterReply) }}},
+		{2, step{"cut", true, func(context.Context) error { r.redises.first().relay.cut(); return nil }}},
+		{5, step{"late transaction", true, r.trouble(late, 250)}},
+		{3, step{"half-closed connection", true, r.trouble(halfClosed, 300)}},
+		{2, step{"silent connection", true, r.trouble(silent, 1500)}},
+		{3, step{"slow network", true, r.slowNetwork}},
+		{3, step{"slow Redis", true, r.slowRedis}},
+		{2, step{"kill clients", true, r.killClients}},
+		{2, step{"SIGKILL an applier", true, r.killApplier}},
+		{1, step{"restart an applier", true, r.restart}},
+		{1, step{"another applier", true, r.grow}},
+		{2, step{"SIGSTOP an applier", true, r.sleep}},
+		{2, step{"SIGCONT appliers", false, r.wake}},
+		{2, step{"rival", true, r.changeRival}},
+	}
+}
+
+// promoting is failovers with Sentinels that say what they are told.
+func (r *run) promoting() []kind {
+	return []kind{
+		{6, step{"lag", true, func(ctx context.Context) error { return r.redises.lag(ctx, r.another()) }}},
+		{4, step{"replicate", false, r.redises.replicate}},
+		{2, step{"failover", true, r.failover}},
+		{4, step{"failover under load", true, r.failoverUnderLoad}},
+		{2, step{"SIGSTOP the primary, failover", true, r.freeze}},
+		{2, step{"SIGCONT a Redis", false, r.thaw}},
+		{2, step{"SIGKILL the primary, failover", true, r.killPrimary}},
+		{2, step{"a killed Redis returns", false, func(context.Context) error { return r.reviveAll() }}},
+		{2, step{"empty and failover", true, r.empty}},
+		{2, step{"full resync", true, func(ctx context.Context) error { return r.redises.resync(ctx, r.another()) }}},
+	}
+}
+
+// electing is failovers with real Sentinels.
+func (r *run) electing() []kind {
+	return []kind{
+		{4, step{"SENTINEL FAILOVER under load", true, func(ctx context.Context) error { return r.elect(ctx, false) }}},
+		{5, step{"SENTINEL FAILOVER to a replica that lags", true, func(ctx context.Context) error { return r.elect(ctx, true) }}},
+		{2, step{"SIGKILL the primary, election", true, r.killAndElect}},
+		{2, step{"SIGSTOP the primary, election", true, r.freezeAndElect}},
+		{2, step{"SIGCONT a Redis", false, r.thaw}},
+		{2, step{"full resync", true, func(ctx context.Context) error { return r.redises.resync(ctx, r.another()) }}},
+	}
 }
 
 // another is a node that is not the primary.
@@ -87,29 +138,7 @@ func (r *run) appendLocal(ctx context.Context) error {
 	if r.rand.IntN(3) == 0 {
 		records = append(records, r.unmarked())
 	}
-	return r.kafka.Client.ProduceSync(ctx, records...).FirstErr()
-}
-
-// transaction writes as the mirror does; local records may come in between, which nobody may read before the transaction ends.
-func (r *run) transaction(ctx context.Context, end kgo.TransactionEndTry) error {
-	if err := r.mirror.BeginTransaction(); err != nil {
-		return err
-	}
-	for range 1 + r.rand.IntN(2) {
-		var records []*kgo.Record
-		for range 1 + r.rand.IntN(40) {
-			records = append(records, r.mirrored())
-		}
-		if err := r.mirror.ProduceSync(ctx, records...).FirstErr(); err != nil {
-			return err
-		}
-		if r.rand.IntN(2) == 0 {
-			if err := r.appendLocal(ctx); err != nil {
-				return err
-			}
-		}
-	}
-	return r.mirror.EndTransaction(ctx, end)
+	return r.produce(ctx, records)
 }
 
 // flow waits until the appliers got on by some records, or had enough time for it.
@@ -148,36 +177,37 @@ func (r *run) breakNext(f sitetest.Fault) error {
 	return nil
 }
 
+// trouble has the next transaction meet trouble of the network, which lasts for so many ms at most.
+func (r *run) trouble(x trouble, most int) func(context.Context) error {
+	return func(context.Context) error {
+		r.redises.first().relay.arm(x, time.Duration(1+r.rand.IntN(most))*time.Millisecond)
+		return nil
+	}
+}
+
+// slowNetwork has everything on its way to the primary and back take its time, while records come.
+func (r *run) slowNetwork(ctx context.Context) error {
+	n := r.redises.first()
+	n.relay.slow(time.Duration(1+r.rand.IntN(40)) * time.Millisecond)
+	defer n.relay.slow(0)
+	return errors.Join(r.appendLocal(ctx), r.flow(ctx))
+}
+
+// slowRedis has the primary stand still while records come.
+func (r *run) slowRedis(ctx context.Context) error {
+	n := r.redises.first()
+	if n.away() {
+		return nil
+	}
+	return errors.Join(r.appendLocal(ctx), n.client.Do(ctx, "DEBUG", "SLEEP", "0."+strconv.Itoa(1+r.rand.IntN(5))).Err())
+}
+
 func (r *run) killClients(ctx context.Context) error {
 	n := r.redises.first()
-	if n.frozen {
+	if n.away() {
 		return nil
 	}
 	return n.client.ClientKillByFilter(ctx, "TYPE", "normal", "SKIPME", "yes").Err()
-}
-
-// failover makes another node the primary, with what it has. The old one goes on as it is.
-func (r *run) failover(ctx context.Context) error {
-	if r.rand.IntN(4) == 0 {
-		r.redises.sentinels.Name("127.0.0.1:6379") // they were started anew and know nothing
-	}
-	return r.redises.promote(ctx, r.another(), r.rand.IntN(2) == 0)
-}
-
-// failoverUnderLoad has records come one by one while a node that has lost the last of them becomes the primary: what was fetched ahead
-// must not be taken on top of a position that went back.
-func (r *run) failoverUnderLoad(ctx context.Context) error {
-	i := r.another()
-	if err := r.redises.lag(ctx, i); err != nil {
-		return err
-	}
-	if err := r.trickle(ctx, 100); err != nil {
-		return err
-	}
-	if err := r.redises.promote(ctx, i, r.rand.IntN(2) == 0); err != nil {
-		return err
-	}
-	return r.trickle(ctx, 500)
 }
 
 // trickle appends records one by one, at most a thousand in a second, so that it outlasts the time in which a failover is noticed.
@@ -191,38 +221,6 @@ func (r *run) trickle(ctx context.Context, n int) error {
 		<-pace.C
 	}
 	return nil
-}
-
-// freeze stops the primary where it stands: when it goes on it executes what it was sent before.
-func (r *run) freeze(ctx context.Context) error {
-	old := r.redises.primary
-	if err := r.redises.freeze(old); err != nil {
-		return err
-	}
-	if r.rand.IntN(2) == 0 {
-		if err := r.kafka.Client.ProduceSync(ctx, r.local(), r.local(), r.local()).FirstErr(); err != nil {
-			return err
-		}
-	}
-	return r.failover(ctx)
-}
-
-func (r *run) thaw(context.Context) error {
-	for i, n := range r.redises.nodes {
-		if n.frozen {
-			return r.redises.thaw(i)
-		}
-	}
-	return nil
-}
-
-// empty makes a node that lost everything the primary: it is built anew from the log.
-func (r *run) empty(ctx context.Context) error {
-	i := r.another()
-	if r.redises.nodes[i].frozen {
-		return nil
-	}
-	return errors.Join(r.redises.empty(ctx, i), r.redises.promote(ctx, i, false))
 }
 
 func (r *run) killApplier(context.Context) error {

@@ -1,0 +1,140 @@
+package modeltest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/comptech-lab/redis-wal/internal/redistest"
+)
+
+// check ends all trouble, has the appliers come to the log's end, and compares.
+func (r *run) check(ctx context.Context) {
+	live := append([]*applier{}, r.appliers...)
+	if r.rival != nil {
+		live = append(live, r.rival)
+	}
+	r.must(r.redises.healAll())
+	for _, a := range live {
+		r.must(a.wake())
+	}
+	// Those that lived through it all must get there by themselves, and once more when nothing is left to do and a failover takes the
+	// last records back.
+	r.must(r.catchUp(ctx))
+	r.must(r.idleFailover(ctx))
+	r.must(r.catchUp(ctx))
+	if r.redises.real != nil {
+		r.must(r.redises.real.settle(ctx))
+	}
+	for _, a := range live {
+		r.must(a.stop())
+	}
+	// What they appended last are barriers. The log is to end with markers, which count too.
+	r.must(errors.Join(r.mirrorOn(ctx, kgo.TryCommit), r.mirrorOn(ctx, kgo.TryAbort)))
+	r.starter.cfg.BarrierInterval = time.Hour
+	last, err := r.starter.start("last")
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.must(r.catchUp(ctx))
+	r.must(last.stop())
+	if r.t.Failed() {
+		return
+	}
+
+	m := newModel(redistest.Start(r.t).Client, r.meanings, partitions, r.exactlyOnce)
+	ends, err := r.ends(ctx)
+	r.must(err)
+	r.must(readLog(ctx, r.kafka.Cluster.ListenAddrs(), r.kafka.Log, ends, func(rec *kgo.Record) error { return m.take(ctx, rec) }))
+	v, err := m.compare(ctx, r.kafka.Log, r.redises.first().client)
+	r.must(err)
+	for i, d := range v.differences {
+		if i == 10 {
+			r.t.Errorf("and %d more", len(v.differences)-i)
+			break
+		}
+		r.t.Error(d)
+	}
+	r.must(r.checkDLQ(ctx, m))
+	r.must(r.checkAttestations(ctx, m))
+	for _, c := range r.starter.complaints() {
+		r.t.Errorf("there was no reason to say: %s", c)
+	}
+	r.report.Lost, r.report.Duplicate, r.report.Records, r.report.Repeated = v.lost, v.duplicate, m.records, m.repeated
+	rewinds := 0
+	for _, p := range m.positions {
+		rewinds += p.streams[self].rewinds + p.streams[peer].rewinds
+	}
+	r.t.Logf("%d records meant, %v offsets, %d records, %d repeated, %d rewinds, %d copies, %d refused", len(r.meanings), ends, m.records, m.repeated,
+		rewinds, len(m.copies), len(m.refused))
+}
+
+// idleFailover has everything applied before a node that lost some of it becomes the primary.
+func (r *run) idleFailover(ctx context.Context) error {
+	if r.redises.real != nil {
+		r.redises.first().relay.hold()
+		if err := errors.Join(r.appendLocal(ctx), r.catchUp(ctx), r.redises.failover(ctx, r.rand)); err != nil {
+			return err
+		}
+		return r.redises.healAll()
+	}
+	if err := errors.Join(r.redises.replicate(ctx), r.redises.inStep(ctx)); err != nil {
+		return err
+	}
+	i := r.another()
+	if err := errors.Join(r.redises.lag(ctx, i), r.appendLocal(ctx), r.catchUp(ctx)); err != nil {
+		return err
+	}
+	return r.redises.promote(ctx, i, false)
+}
+
+func (r *run) must(err error) {
+	if err != nil {
+		r.t.Error(err)
+	}
+}
+
+// ends are the last stable offsets of the log's partitions.
+func (r *run) ends(ctx context.Context) ([]int64, error) {
+	listed, err := r.kafka.Admin.ListCommittedOffsets(ctx, r.kafka.Log)
+	if err == nil {
+		err = listed.Error()
+	}
+	if err != nil {
+		return nil, err
+	}
+	out := make([]int64, partitions)
+	for p := range out {
+		o, ok := listed.Lookup(r.kafka.Log, int32(p))
+		if !ok {
+			return nil, fmt.Errorf("no end offset of partition %d", p)
+		}
+		out[p] = o.Offset
+	}
+	return out, nil
+}
+
+// catchUp waits until the primary's positions are where the log ends now, or beyond.
+func (r *run) catchUp(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	ends, err := r.ends(ctx)
+	if err != nil {
+		return err
+	}
+	return poll(ctx, func() error {
+		at, err := r.redises.positions(ctx, r.kafka.Log, partitions)
+		if err != nil {
+			return err
+		}
+		for p := range ends {
+			if at[p] < ends[p] {
+				return fmt.Errorf("the appliers do not come to the log's end: the positions are %v, the ends %v", at, ends)
+			}
+		}
+		return nil
+	})
+}
