@@ -63,18 +63,19 @@ func (r *run) check(ctx context.Context) {
 	for _, c := range r.starter.complaints() {
 		r.t.Errorf("there was no reason to say: %s", c)
 	}
-	r.report.Lost, r.report.Duplicate, r.report.Records, r.report.Repeated = v.lost, v.duplicate, m.records, m.repeated
-	rewinds := 0
 	for _, p := range m.positions {
-		rewinds += p.streams[self].rewinds + p.streams[peer].rewinds
+		m.Rewinds += p.streams[self].rewinds + p.streams[peer].rewinds
 	}
-	r.t.Logf("%d records meant, %v offsets, %d records, %d repeated, %d rewinds, %d copies, %d refused", len(r.meanings), ends, m.records, m.repeated,
-		rewinds, len(m.copies), len(m.refused))
+	r.report.Counts, r.report.Lost, r.report.Duplicate = m.Counts, v.lost, v.duplicate
+	r.t.Logf("%v offsets; %s", ends, &r.report)
 }
 
 // idleFailover has everything applied before a node that lost some of it becomes the primary.
 func (r *run) idleFailover(ctx context.Context) error {
 	if r.redises.real != nil {
+		if err := r.redises.followed(ctx); err != nil {
+			return err
+		}
 		r.redises.first().relay.hold()
 		if err := errors.Join(r.appendLocal(ctx), r.catchUp(ctx), r.redises.failover(ctx, r.rand)); err != nil {
 			return err

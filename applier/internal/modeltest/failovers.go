@@ -87,10 +87,10 @@ func (r *run) reviveAll() error {
 
 // elect has the Sentinels fail over while records come; if the replicas lag, what came last is lost with the old primary.
 func (r *run) elect(ctx context.Context, lag bool) error {
-	old := r.redises.first()
-	if err := r.trickle(ctx, 50); err != nil {
+	if err := errors.Join(r.redises.followed(ctx), r.trickle(ctx, 50)); err != nil {
 		return err
 	}
+	old := r.redises.first()
 	if lag {
 		old.relay.hold()
 		defer old.relay.heal()
@@ -103,10 +103,10 @@ func (r *run) elect(ctx context.Context, lag bool) error {
 
 // killAndElect ends the primary and has the Sentinels notice. It comes back empty, after they did.
 func (r *run) killAndElect(ctx context.Context) error {
-	old := r.redises.primary
-	if err := r.trickle(ctx, 50); err != nil {
+	if err := errors.Join(r.redises.healAll(), r.redises.followed(ctx), r.trickle(ctx, 50)); err != nil {
 		return err
 	}
+	old := r.redises.primary
 	r.redises.kill(old)
 	if err := errors.Join(r.appendLocal(ctx), r.redises.elected(ctx, old)); err != nil {
 		return err
@@ -117,7 +117,7 @@ func (r *run) killAndElect(ctx context.Context) error {
 // freezeAndElect stops the primary where it stands until the Sentinels have another one. It goes on some time later, with what was sent
 // to it meanwhile, as a primary until it is told that it is none.
 func (r *run) freezeAndElect(ctx context.Context) error {
-	if err := r.redises.healAll(); err != nil {
+	if err := errors.Join(r.redises.healAll(), r.redises.followed(ctx)); err != nil {
 		return err
 	}
 	old := r.redises.primary

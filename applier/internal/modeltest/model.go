@@ -19,13 +19,6 @@ const (
 	peer = "dr"
 )
 
-// knowsRepeats says whether the appliers skip repeats by wal-seq, and reportsRefused whether they report refused commands. They are
-// constants only as long as there is a version that does not.
-const (
-	knowsRepeats   = false
-	reportsRefused = false
-)
-
 // model is what must have come of a log: it executes the records one by one, in their order, on a Redis of its own.
 type model struct {
 	client      *redis.Client
@@ -38,8 +31,7 @@ type model struct {
 	attested  map[string]map[string]sum // what a barrier's attestations must say, by its id and partition, and by origin
 	chain     wal.Chain
 
-	records  int // of the log, markers left out
-	repeated int // of them, those that were skipped
+	Counts
 }
 
 // position is what a checkpoint must say.
@@ -92,9 +84,7 @@ func (p *position) fields() map[string]string {
 			marks = append(marks, m.text)
 		}
 		f["barriers."+site] = strings.Join(marks, " ")
-		if knowsRepeats && s.repeating {
-			f["repeating."+site] = "1"
-		}
+		f["repeating."+site] = map[bool]string{false: "0", true: "1"}[s.repeating]
 	}
 	return f
 }
@@ -125,7 +115,7 @@ func (m *model) take(ctx context.Context, r *kgo.Record) error {
 	if r.Attrs.IsControl() {
 		return nil // Kafka's marker
 	}
-	m.records++
+	m.Records++
 	p.timestamp = r.Timestamp.UnixMilli()
 	rec := wal.Record{Key: r.Key, Value: r.Value, Timestamp: p.timestamp}
 	x := parsed{place: place{r.Partition, r.Offset}, origin: peer, seq: -1}
@@ -149,6 +139,7 @@ func (m *model) take(ctx context.Context, r *kgo.Record) error {
 	}
 	meaning := m.meanings[n]
 	if meaning.poison != "" || !x.marked && m.exactlyOnce && !r.Attrs.IsTransactional() {
+		m.Poison++
 		m.copies[x.place] = wal.ClassPoison
 		return nil
 	}
@@ -162,12 +153,13 @@ func (m *model) take(ctx context.Context, r *kgo.Record) error {
 	}
 	s.n++
 	s.h = m.chain.Next(s.h, &rec, &e)
-	if knowsRepeats && x.sequel {
+	if x.sequel {
 		switch of(p.applied, x.producer).meet(x.seq) {
 		case before:
+			m.Moved++
 			return nil
 		case tooLate:
-			m.copies[x.place] = wal.ClassLate
+			m.late(x)
 			return nil
 		}
 	}
@@ -176,21 +168,26 @@ func (m *model) take(ctx context.Context, r *kgo.Record) error {
 
 // fresh reports whether a record is none that its stream had before.
 func (m *model) fresh(p *position, s *stream, x parsed) bool {
-	if !knowsRepeats || !x.sequel {
+	if !x.sequel {
 		return true
 	}
 	p.last[x.producer] = x.offset
 	switch of(s.seen, x.producer).meet(x.seq) {
 	case before:
-		m.repeated++
+		m.Repeated++
 		return false
 	case tooLate:
 		if !s.repeating {
-			m.copies[x.place] = wal.ClassLate
+			m.late(x)
 		}
 		return false
 	}
 	return true
+}
+
+func (m *model) late(x parsed) {
+	m.Late++
+	m.copies[x.place] = wal.ClassLate
 }
 
 func of(windows map[string]*window, producer string) *window {
@@ -209,9 +206,11 @@ func (m *model) barrier(p *position, x parsed, value []byte) error {
 		return fmt.Errorf("a record that nobody wrote: %.80q (%w)", value, err)
 	}
 	s := p.streams[x.origin]
-	known := s.repeats(b.ID, b.Number)
-	fresh := m.fresh(p, s, x)
-	if known || !fresh {
+	if s.repeats(b.ID, b.Number) {
+		m.Repeated++
+		return nil
+	}
+	if !m.fresh(p, s, x) {
 		return nil
 	}
 	s.add(mark{b.ID, b.Number, fmt.Sprintf("%s:%d:%d:%s", b.ID, b.Number, s.n, s.h)})
@@ -248,5 +247,6 @@ func (m *model) execute(ctx context.Context, p *position, at place, commands []c
 			m.refused[at] = true
 		}
 	}
+	m.Refused = len(m.refused)
 	return nil
 }

@@ -39,14 +39,6 @@ type Options struct {
 	Command   func() *exec.Cmd // a redis-applier process that is not started; its environment is set by the run
 }
 
-// Report is what a run was about.
-type Report struct {
-	Records         int            // in the log when it ended, repeats included
-	Repeated        int            // of them, those that were skipped because their stream had them before
-	Faults          map[string]int // steps that are faults, by name
-	Lost, Duplicate int            // records that Redis lacks, or holds twice
-}
-
 // run is one run of the test.
 type run struct {
 	t         testing.TB
@@ -74,7 +66,7 @@ func Run(t testing.TB, o Options) Report {
 	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute+time.Duration(o.Steps)*time.Second)
 	defer cancel()
 	rnd := rand.New(rand.NewPCG(o.Seed, 1))
-	r := &run{t: t, rand: rnd, ops: &ops{Rand: rnd, tags: 12}, producers: newProducers(), report: Report{Faults: map[string]int{}}}
+	r := &run{t: t, rand: rnd, ops: &ops{Rand: rnd, tags: 12}, producers: newProducers(), report: Report{Runs: 1, Faults: map[string]int{}}}
 	barriers := rnd.IntN(2) == 0 // they make an idle owner look at its Redis; it must learn of a failover without them, too
 	r.exactlyOnce = rnd.IntN(4) > 0
 	every := []int{2, 30}[rnd.IntN(2)] // with many barriers the ring overflows

@@ -148,23 +148,50 @@ func (s *redises) elected(ctx context.Context, old int) error {
 	})
 }
 
-// failover has a Sentinel fail over, without asking the others, from a primary that is well.
+// failover has a Sentinel fail over, without asking the others, from a primary that is well. One that finds no replica good enough, or whose
+// failover ends without a result, is asked again.
 func (s *redises) failover(ctx context.Context, rnd *rand.Rand) error {
 	if err := s.find(ctx); err != nil {
 		return err
 	}
 	old := s.primary
-	within, cancel := context.WithTimeout(ctx, electionWithin)
+	ctx, cancel := context.WithTimeout(ctx, electionWithin)
 	defer cancel()
-	err := poll(within, func() error {
-		err := s.real.clients[rnd.IntN(len(s.real.clients))].Failover(within, masterName).Err()
-		if redis.HasErrorPrefix(err, "INPROG") {
-			err = nil // one that nobody asked for: the machine is busy
+	return poll(ctx, func() error {
+		err := s.real.clients[rnd.IntN(len(s.real.clients))].Failover(ctx, masterName).Err()
+		if err != nil && !redis.HasErrorPrefix(err, "INPROG") {
+			return fmt.Errorf("SENTINEL FAILOVER: %w", err)
 		}
-		return err // NOGOODSLAVE: the replicas are not in step yet
+		ctx, cancel := context.WithTimeout(ctx, electionWithin/4)
+		defer cancel()
+		return s.elected(ctx, old)
 	})
-	if err != nil {
-		return fmt.Errorf("SENTINEL FAILOVER: %w", err)
-	}
-	return s.elected(ctx, old)
+}
+
+// followed waits until a replica is in step with the primary: without one nobody can be elected.
+func (s *redises) followed(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, electionWithin)
+	defer cancel()
+	return poll(ctx, func() error {
+		if err := s.look(ctx); err != nil {
+			return err
+		}
+		role, err := s.first().client.Do(ctx, "ROLE").Slice()
+		if err != nil {
+			return err
+		}
+		if replicas, ok := role[2].([]any); !ok || len(replicas) == 0 {
+			return fmt.Errorf("nobody replicates from node %d", s.primary)
+		}
+		for i, n := range s.nodes {
+			if i == s.primary || n.away() {
+				continue
+			}
+			info, err := n.client.Info(ctx, "replication").Result()
+			if err == nil && strings.Contains(info, "master_link_status:up") {
+				return nil
+			}
+		}
+		return fmt.Errorf("no replica is in step with node %d", s.primary)
+	})
 }

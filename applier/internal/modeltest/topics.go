@@ -81,7 +81,7 @@ func (r *run) checkDLQ(ctx context.Context, m *model) error {
 		}
 		at, class := place{rec.Partition, offset}, wal.Class(header(rec, wal.HeaderCopyClass))
 		if class == wal.ClassUnconfirmed {
-			end, err := strconv.ParseInt(header(rec, "dlq-end"), 10, 64)
+			end, err := strconv.ParseInt(header(rec, wal.HeaderCopyEnd), 10, 64)
 			unconfirmed = append(unconfirmed, span{rec.Partition, offset, end})
 			return err
 		}
@@ -106,9 +106,6 @@ func (r *run) checkDLQ(ctx context.Context, m *model) error {
 			}
 		}
 	}
-	if !reportsRefused {
-		return nil
-	}
 	for at := range m.refused {
 		named := got[at][wal.ClassRefused]
 		for _, u := range unconfirmed {
@@ -125,7 +122,7 @@ func (r *run) checkDLQ(ctx context.Context, m *model) error {
 func (r *run) checkAttestations(ctx context.Context, m *model) error {
 	topic := wal.AttestTopic(r.kafka.Log)
 	ends, err := r.topicEnds(ctx, topic, 1)
-	if err != nil || !knowsRepeats {
+	if err != nil {
 		return err
 	}
 	n := 0

@@ -50,27 +50,29 @@ type barriers struct {
 
 const ringSize = 64
 
-// repeats reports whether a barrier was decided before, and begins or ends a repeat.
+// repeats reports whether a barrier was decided before; then a repeat begins, if none is under way.
 func (b *barriers) repeats(id string, number uint64) bool {
-	known, lowest, highest := false, uint64(math.MaxUint64), uint64(0)
+	known, lowest := false, uint64(math.MaxUint64)
 	for _, m := range b.ring {
-		known = known || m.id == id
-		lowest, highest = min(lowest, m.number), max(highest, m.number)
+		known, lowest = known || m.id == id, min(lowest, m.number)
 	}
-	if known || knowsRepeats && len(b.ring) == ringSize && number < lowest {
+	if known || len(b.ring) == ringSize && number < lowest {
 		if !b.repeating {
 			b.rewinds++
 		}
 		b.repeating = true
 		return true
 	}
-	if number > highest {
-		b.repeating = false
-	}
 	return false
 }
 
+// add takes a barrier that was not decided before. One with a number above all others ends a repeat.
 func (b *barriers) add(m mark) {
+	highest := uint64(0)
+	for _, m := range b.ring {
+		highest = max(highest, m.number)
+	}
+	b.repeating = b.repeating && m.number <= highest
 	b.ring = append(b.ring, m)
 	b.ring = b.ring[max(0, len(b.ring)-ringSize):]
 }
