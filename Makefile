@@ -42,7 +42,7 @@ test: deps ## everything that must be true of a commit
 SECONDS ?= 600
 .PHONY: soak
 soak: deps ## the model test with seed after seed for SECONDS=600; SEED=n begins at that one; a run that fails is printed with its seed
-	go test -count=1 -timeout $$(( $(SECONDS) + 600 ))s -run '^TestSoak$$' ./applier -args -soak $(SECONDS)s $(if $(SEED),-model.seed=$(SEED))
+	go test -v -count=1 -timeout $$(( $(SECONDS) + 600 ))s -run '^TestSoak$$' ./applier -args -soak $(SECONDS)s $(if $(SEED),-model.seed=$(SEED))
 
 .PHONY: check
 check: ## what a reviewer would say first: format, linters and walls, tidy modules

@@ -27,8 +27,9 @@ const (
 	rivalGroup = "rival" // of an applier that believes that it owns everything, too
 	// sessionTimeout replaces the ten seconds after which the group gives up a member, so that partitions of a dead one move soon.
 	sessionTimeout = 4 * time.Second
-	// patience is how long the appliers may take to come to the log's end after the last fault.
-	patience = 60 * time.Second
+	// patience is how long the appliers may take to come to the log's end after the last fault: longer than a client of Kafka waits for
+	// an answer.
+	patience = 100 * time.Second
 )
 
 // Options choose a run.

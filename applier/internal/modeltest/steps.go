@@ -223,14 +223,29 @@ func (r *run) trickle(ctx context.Context, n int) error {
 	return nil
 }
 
-func (r *run) killApplier(context.Context) error {
+func (r *run) killApplier(ctx context.Context) error {
 	i := r.rand.IntN(len(r.appliers))
+	r.shared(ctx)
 	if err := errors.Join(r.appliers[i].wake(), r.appliers[i].begun()); err != nil {
 		return err
 	}
 	r.appliers[i].kill()
 	r.appliers = slices.Delete(r.appliers, i, i+1)
 	return r.join()
+}
+
+// shared waits a little for the group to have shared out its partitions. If the one that is killed shares them out at that moment, kfake
+// leaves the others without an answer until their client gives up after 70 s.
+func (r *run) shared(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, sessionTimeout)
+	defer cancel()
+	_ = poll(ctx, func() error {
+		groups, err := r.kafka.Admin.DescribeGroups(ctx, group)
+		if state := groups[group].State; err == nil && state != "Stable" {
+			err = errStill
+		}
+		return err
+	}) // it is killed all the same
 }
 
 func (r *run) restart(context.Context) error {
