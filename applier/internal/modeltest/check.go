@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/comptech-lab/redis-wal/internal/redistest"
+	"github.com/comptech-lab/redis-wal/wal"
 )
 
 // check ends all trouble, has the appliers come to the log's end, and compares.
@@ -77,7 +78,7 @@ func (r *run) idleFailover(ctx context.Context) error {
 			return err
 		}
 		r.redises.first().relay.hold()
-		if err := errors.Join(r.appendLocal(ctx), r.catchUp(ctx), r.redises.failover(ctx, r.rand)); err != nil {
+		if err := errors.Join(r.appendLocal(ctx), r.catchUp(ctx), r.idle(ctx), r.redises.failover(ctx, r.rand)); err != nil {
 			return err
 		}
 		return r.redises.healAll()
@@ -86,10 +87,30 @@ func (r *run) idleFailover(ctx context.Context) error {
 		return err
 	}
 	i := r.another()
-	if err := errors.Join(r.redises.lag(ctx, i), r.appendLocal(ctx), r.catchUp(ctx)); err != nil {
+	if err := errors.Join(r.redises.lag(ctx, i), r.appendLocal(ctx), r.catchUp(ctx), r.idle(ctx)); err != nil {
 		return err
 	}
 	return r.redises.promote(ctx, i, false)
+}
+
+// idle waits until the appliers have nothing left to write, not even that there is nothing to report: then nothing fails that would tell
+// them of a failover. Barriers may keep them from it.
+func (r *run) idle(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 4*time.Second)
+	defer cancel()
+	_ = poll(ctx, func() error {
+		for p := range int32(partitions) {
+			at, err := r.redises.first().client.HMGet(ctx, wal.CheckpointKey(r.kafka.Log, p), "next", "reported").Result()
+			if err == nil && at[0] != at[1] {
+				err = errStill
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}) // it is as idle as it gets
+	return nil
 }
 
 func (r *run) must(err error) {
