@@ -17,6 +17,9 @@ var (
 	soakAhead = flag.Int("soak.beside", 3, "how many runs of TestSoak go on beside each other")
 )
 
+// soakSteps are more than those of a single run: more lies behind each of them.
+const soakSteps = 80
+
 // TestSoak runs the model test with one seed after the other, every fourth with real Sentinels, until the time is over or a run failed.
 // `make soak` starts it.
 func TestSoak(t *testing.T) {
@@ -47,16 +50,16 @@ func TestSoak(t *testing.T) {
 	for range *soakAhead {
 		group.Go(func() {
 			for seed, ok := take(); ok; seed, ok = take() {
-				kind, o := "told", modeltest.Options{Seed: seed, Steps: *modelSteps, Command: applierProcess(t)}
+				kind := told
 				if seed%4 == 0 {
-					kind, o.Sentinels, o.Steps = "sentinel", true, o.Steps/3
+					kind = sentinel
 				}
 				var report modeltest.Report
-				passed := t.Run(fmt.Sprintf("%s/seed=%d", kind, seed), func(t *testing.T) { report = modeltest.Run(t, o) })
+				passed := t.Run(fmt.Sprintf("%s/seed=%d", kind, seed), func(t *testing.T) { report = modeltest.Run(t, modelRun(t, kind, seed, soakSteps)) })
 				mu.Lock()
 				total.Add(report)
 				if !passed {
-					failed = append(failed, fmt.Sprintf("go test ./applier -run 'TestModel$/%s' -model.seed=%d -model.steps=%d", kind, seed, *modelSteps))
+					failed = append(failed, fmt.Sprintf("go test ./applier -run 'TestModel$/%s' -model.seed=%d -model.steps=%d", kind, seed, soakSteps))
 				}
 				mu.Unlock()
 			}

@@ -246,7 +246,7 @@ func (s *redises) positions(ctx context.Context, log string, partitions int32) (
 
 // poll calls f until it succeeds or ctx ends; then it returns f's last error.
 func poll(ctx context.Context, f func() error) error {
-	tick := time.NewTicker(5 * time.Millisecond)
+	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		err := f()
