@@ -64,7 +64,7 @@ func (p *process) start() error {
 	p.exited = make(chan struct{})
 	go func(cmd *exec.Cmd, exited chan struct{}) { defer close(exited); _ = cmd.Wait() }(p.cmd, p.exited)
 	c := redis.NewClient(&redis.Options{Addr: p.addr, MaxRetries: -1, Protocol: 2, DisableIdentity: true})
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	return poll(ctx, func() error {

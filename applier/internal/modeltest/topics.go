@@ -101,7 +101,7 @@ func (r *run) checkDLQ(ctx context.Context, m *model) error {
 	}
 	for at, classes := range got {
 		for class := range classes {
-			if m.copies[at] != class && !(class == wal.ClassRefused && m.refused[at]) {
+			if right := m.copies[at] == class || class == wal.ClassRefused && m.refused[at]; !right {
 				r.t.Errorf("the DLQ names %v as %s, which it is not", at, class)
 			}
 		}
