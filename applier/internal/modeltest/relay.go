@@ -134,7 +134,7 @@ func (l *relayed) close() {
 }
 
 var (
-	batch = []byte("\r\nEXEC\r\n*") // another command rides with it: it is an applier's, not a Sentinel's
+	batch = []byte("\r\nEXEC\r\n*2\r\n$5\r\nWATCH\r\n") // an applier's, not a Sentinel's
 	psync = []byte("\r\nPSYNC\r\n")
 )
 

@@ -78,6 +78,9 @@ func Run(t testing.TB, o Options) Report {
 		if t.Failed() {
 			t.Logf("seed %d, steps: %s", o.Seed, strings.Join(r.steps, ", "))
 			t.Logf("%s", r.starter.tails(15))
+			if r.redises.real != nil {
+				t.Logf("%s", r.redises.real.tails(25))
+			}
 		}
 	}()
 	if err := r.play(ctx, o.Steps); err != nil {
