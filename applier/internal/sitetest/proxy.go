@@ -167,8 +167,9 @@ func (l *link) close() {
 
 var (
 	// read is what a position is read with when an applier joins.
-	read    = []byte("\r\nUNWATCH\r\n")
-	execute = []byte("\r\nEXEC\r\n")
+	read = []byte("\r\nUNWATCH\r\n")
+	// execute ends a batch: the guard of the next one rides with it, as with no transaction of a Sentinel.
+	execute = []byte("\r\nEXEC\r\n*2\r\n$5\r\nWATCH\r\n")
 	// executed is the beginning of EXEC's answer, after those to what was queued.
 	executed = []byte("\r\n*")
 	// guard is the end of the answer to a batch: WATCH's, and the beginning of HMGET's.
