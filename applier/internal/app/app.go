@@ -61,6 +61,8 @@ type App struct {
 
 	root     context.Context // of the workers
 	startsAt time.Time       // when the log's first offsets were asked for last
+	// kafkaFailed is how often in a row Kafka did not answer the periodic look.
+	kafkaFailed int
 
 	mu       sync.Mutex
 	workers  map[int32]*running

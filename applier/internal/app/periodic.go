@@ -61,6 +61,7 @@ func (a *App) look(ctx context.Context) {
 	if err != nil {
 		a.kafkaTrouble(err)
 	} else {
+		a.kafkaFailed = 0
 		if a.once.forget("kafka") {
 			a.logger.Info("Kafka answers again")
 		}
@@ -107,6 +108,11 @@ func (a *App) starts(ctx context.Context) error {
 func (a *App) kafkaTrouble(err error) {
 	args := []any{"error", err}
 	level := slog.LevelWarn
+	// A connection that broke under one request looks like a wrong password. Only what lasts is a person's.
+	if a.kafkaFailed++; a.kafkaFailed == 1 {
+		a.once.log(a.logger, level, "kafka", "first", "Kafka does not answer; trying again", args...)
+		return
+	}
 	if remedy := kafka.Remedy(a.cfg.Kafka, err); remedy != "" {
 		level, args = slog.LevelError, append(args, "remedy", remedy)
 	}
