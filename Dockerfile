@@ -7,7 +7,8 @@ COPY wal wal
 COPY converge converge
 COPY applier applier
 ARG VERSION=dev
-RUN CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=${VERSION}" -o /redis-applier ./applier
+# The flags are those of `make build`, which says why.
+RUN CGO_ENABLED=0 go build -trimpath -tags nethttpomithttp2 -gcflags=github.com/twmb/franz-go/pkg/kmsg=-l -ldflags "-s -w -X main.version=${VERSION}" -o /redis-applier ./applier
 
 FROM scratch
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt

@@ -8,7 +8,7 @@ import (
 	"net/http/pprof"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/comptech-lab/redis-wal/applier/internal/metric"
 )
 
 const (
@@ -31,7 +31,10 @@ func (a *App) listen(env, addr string) (net.Listener, error) {
 
 func (a *App) handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("/metrics", promhttp.HandlerFor(a.metrics.registry, promhttp.HandlerOpts{}))
+	mux.HandleFunc("/metrics", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", metric.ContentType)
+		_, _ = w.Write(a.metrics.registry.AppendText(nil)) // one who hung up needs no answer
+	})
 	mux.HandleFunc("/readyz", answer(a.ready))
 	mux.HandleFunc("/healthz", answer(a.healthy))
 	return mux

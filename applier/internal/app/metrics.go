@@ -5,70 +5,46 @@ import (
 	"sync"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
+	"github.com/comptech-lab/redis-wal/applier/internal/metric"
 	"github.com/comptech-lab/redis-wal/applier/internal/plan"
 	"github.com/comptech-lab/redis-wal/wal"
 )
 
 // metrics are what /metrics shows. The names are part of the interface: dashboards and alerts use them.
 type metrics struct {
-	registry  *prometheus.Registry
-	applied   *prometheus.CounterVec
-	poison    *prometheus.CounterVec
-	refused   prometheus.Counter
-	fenced    prometheus.Counter
-	duplicate prometheus.Counter
-	late      prometheus.Counter
-	rewinds   prometheus.Counter
+	registry  *metric.Registry
+	applied   *metric.CounterVec
+	poison    *metric.CounterVec
+	refused   *metric.Counter
+	fenced    *metric.Counter
+	duplicate *metric.Counter
+	late      *metric.Counter
+	rewinds   *metric.Counter
 	// unconfirmed counts ranges, not records.
-	unconfirmed prometheus.Counter
-	expired     prometheus.Counter
-	lag         *prometheus.GaugeVec
-	lagTime     *prometheus.GaugeVec
-	apply       prometheus.Histogram
-	records     prometheus.Histogram
-	failovers   prometheus.Counter
-	sessions    prometheus.Counter
-	slowed      prometheus.Counter
-	halted      *prometheus.GaugeVec
-	converged   *prometheus.GaugeVec
-	epoch       *prometheus.GaugeVec
-	replLag     prometheus.Gauge
-	linkUp      prometheus.Gauge
-	redis       *prometheus.GaugeVec
+	unconfirmed *metric.Counter
+	expired     *metric.Counter
+	lag         *metric.GaugeVec
+	lagTime     *metric.GaugeVec
+	apply       *metric.Histogram
+	records     *metric.Histogram
+	failovers   *metric.Counter
+	sessions    *metric.Counter
+	slowed      *metric.Counter
+	halted      *metric.GaugeVec
+	converged   *metric.GaugeVec
+	epoch       *metric.GaugeVec
+	replLag     *metric.Gauge
+	linkUp      *metric.Gauge
+	redis       *metric.GaugeVec
 
 	mu      sync.Mutex
 	version string
 }
 
 func newMetrics(version string) *metrics {
-	m := &metrics{registry: prometheus.NewRegistry()}
-	counter := func(name, help string) prometheus.Counter {
-		c := prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
-		m.registry.MustRegister(c)
-		return c
-	}
-	counterVec := func(name, help string, labels ...string) *prometheus.CounterVec {
-		c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
-		m.registry.MustRegister(c)
-		return c
-	}
-	gauge := func(name, help string) prometheus.Gauge {
-		g := prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
-		m.registry.MustRegister(g)
-		return g
-	}
-	gaugeVec := func(name, help string, labels ...string) *prometheus.GaugeVec {
-		g := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, labels)
-		m.registry.MustRegister(g)
-		return g
-	}
-	histogram := func(name, help string, buckets []float64) prometheus.Histogram {
-		h := prometheus.NewHistogram(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets})
-		m.registry.MustRegister(h)
-		return h
-	}
+	r := &metric.Registry{}
+	m := &metrics{registry: r, version: version}
+	counter, counterVec, gauge, gaugeVec, histogram := r.Counter, r.CounterVec, r.Gauge, r.GaugeVec, r.Histogram
 	m.applied = counterVec("wal_applied_records_total", "Records whose commands were executed, by partition and origin site.", "partition", "origin")
 	m.poison = counterVec("wal_poison_total", "Records that can never be applied and were listed in the DLQ, by reason.", "reason")
 	m.refused = counter("wal_refused_total", "Commands that Redis answered with an error inside an applied transaction.")
@@ -80,8 +56,8 @@ func newMetrics(version string) *metrics {
 	m.expired = counter("wal_expired_on_arrival_total", "Records that set an expiry which was over when they were applied.")
 	m.lag = gaugeVec("wal_lag_records", "Offsets between the position and the last stable offset of the log, by owned partition.", "partition")
 	m.lagTime = gaugeVec("wal_lag_seconds", "Age of the last decided record while there is lag, 0 without, by owned partition.", "partition")
-	m.apply = histogram("wal_apply_seconds", "Time from sending a batch to Redis until it is confirmed.", prometheus.ExponentialBuckets(0.0001, 2, 16))
-	m.records = histogram("wal_batch_records", "Records in a batch, which is one Redis transaction.", prometheus.ExponentialBuckets(1, 2, 11))
+	m.apply = histogram("wal_apply_seconds", "Time from sending a batch to Redis until it is confirmed.", metric.ExponentialBuckets(0.0001, 2, 16))
+	m.records = histogram("wal_batch_records", "Records in a batch, which is one Redis transaction.", metric.ExponentialBuckets(1, 2, 11))
 	m.failovers = counter("wal_failovers_total", "Changes of the primary that the Sentinels told of.")
 	m.sessions = counter("wal_sessions_ended_total", "Times that a partition dropped what was in flight and read its position again.")
 	m.slowed = counter("wal_slowed_total", "Times that applying slowed down so that replicas could catch up.")
@@ -91,7 +67,6 @@ func newMetrics(version string) *metrics {
 	m.replLag = gauge("redis_replication_lag_bytes", "Replication offset of the primary minus that of its farthest replica.")
 	m.linkUp = gauge("redis_master_link_up", "Replicas whose link to the primary is up.")
 	m.redis = gaugeVec("wal_build_info", "1, with the versions of the applier and of the primary.", "applier", "redis")
-	m.version = version
 	return m
 }
 
@@ -121,13 +96,13 @@ func (m *metrics) halt(part int32, reason string) {
 }
 
 func (m *metrics) unhalt(part int32) {
-	m.halted.DeletePartialMatch(prometheus.Labels{"partition": strconv.Itoa(int(part))})
+	m.halted.DeletePartialMatch(metric.Labels{"partition": strconv.Itoa(int(part))})
 }
 
 // forget removes what is shown of a partition that another applier owns now.
 func (m *metrics) forget(part int32) {
-	label := prometheus.Labels{"partition": strconv.Itoa(int(part))}
-	for _, v := range []*prometheus.GaugeVec{m.lag, m.lagTime, m.halted, m.converged, m.epoch} {
+	label := metric.Labels{"partition": strconv.Itoa(int(part))}
+	for _, v := range []*metric.GaugeVec{m.lag, m.lagTime, m.halted, m.converged, m.epoch} {
 		v.DeletePartialMatch(label)
 	}
 }
