@@ -54,8 +54,8 @@ check: ## what a reviewer would say first: format, linters and walls, tidy modul
 	go mod tidy -diff
 
 .PHONY: bench
-bench: deps ## speed, each figure beside a peer in the same run
-	go test -run '^$$' -bench . -benchmem ./wal/... ./applier/...
+bench: deps build ## speed, memory and size in one table, each beside its target and a peer in the same run (under five minutes)
+	go test -run '^$$' -bench Table -benchtime 1x -timeout 10m ./applier/internal/bench
 
 .PHONY: fuzz
 fuzz: ## a minute for each fuzz test

@@ -89,6 +89,9 @@ func start(t testing.TB, args []string) (*Server, error) {
 	}
 }
 
+// Pid is the process's id.
+func (s *Server) Pid() int { return s.cmd.Process.Pid }
+
 // Signal sends a signal to the process: SIGKILL, SIGSTOP, SIGCONT.
 func (s *Server) Signal(sig syscall.Signal) error { return s.cmd.Process.Signal(sig) }
 
