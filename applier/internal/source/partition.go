@@ -22,7 +22,7 @@ type Partition struct {
 	active uint64 // generation that the poll loop has put into effect
 	queue  []fetched
 	bytes  int
-	paused bool
+	paused bool // then bytes are not part of Source.queued
 	closed bool
 	signal chan struct{} // holds a token when something was put, or changed
 }
@@ -47,7 +47,7 @@ func (s *Source) Open(id int32) *Partition {
 func (p *Partition) Close() {
 	p.mu.Lock()
 	p.closed = true
-	p.queue, p.bytes = nil, 0
+	p.clear()
 	p.mu.Unlock()
 	p.s.request(func() {
 		p.s.mu.Lock()
@@ -68,14 +68,18 @@ func (p *Partition) SeekTo(offset int64, leaderEpoch int32) {
 	p.mu.Lock()
 	p.wanted++
 	generation := p.wanted
-	p.queue, p.bytes = nil, 0
+	p.clear()
 	p.mu.Unlock()
 	p.s.request(func() {
 		partition := map[string][]int32{p.s.log: {p.id}}
 		p.s.fetch.RemoveConsumePartitions(partition)
 		p.s.fetch.ResumeFetchPartitions(partition)
 		p.mu.Lock()
-		p.active, p.paused = generation, false
+		p.active = generation
+		if p.paused {
+			p.paused = false
+			p.s.queued.Add(int64(p.bytes))
+		}
 		closed := p.closed
 		p.mu.Unlock()
 		if closed {
@@ -99,12 +103,39 @@ func (p *Partition) put(records []wal.Record, err error) {
 		return
 	}
 	p.queue = append(p.queue, fetched{p.active, records, n, err})
-	p.bytes += n
-	if p.bytes > queueBytes && !p.paused {
-		p.paused = true
-		p.s.fetch.PauseFetchPartitions(map[string][]int32{p.s.log: {p.id}})
-	}
+	p.grow(n)
 	p.notify()
+}
+
+// grow counts what was queued, or taken. The caller holds the lock, as it does for clear.
+func (p *Partition) grow(n int) {
+	p.bytes += n
+	switch {
+	case !p.paused:
+		if total := p.s.queued.Add(int64(n)); n < 0 && total <= queueBytes && total-int64(n) > queueBytes {
+			p.s.request(func() {}) // the poll loop waits for room
+		}
+	case p.bytes == 0: // somebody applies it again
+		p.paused = false
+		p.s.request(func() { p.s.fetch.ResumeFetchPartitions(map[string][]int32{p.s.log: {p.id}}) })
+	}
+}
+
+func (p *Partition) clear() {
+	p.queue = nil
+	p.grow(-p.bytes)
+}
+
+// pauseAbove marks the partition as paused if more than n bytes of it are queued, and reports whether it did.
+func (p *Partition) pauseAbove(n int) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.paused || p.bytes <= n || p.closed {
+		return false
+	}
+	p.paused = true
+	p.s.queued.Add(-int64(p.bytes))
+	return true
 }
 
 func (p *Partition) notify() {
@@ -142,11 +173,7 @@ func (p *Partition) take() ([]wal.Record, error, bool) {
 		f := p.queue[0]
 		p.queue[0] = fetched{} // let the records go when they are applied
 		p.queue = p.queue[1:]
-		p.bytes -= f.bytes
-		if p.paused && p.bytes < queueBytes/2 {
-			p.paused = false
-			p.s.request(func() { p.s.fetch.ResumeFetchPartitions(map[string][]int32{p.s.log: {p.id}}) })
-		}
+		p.grow(-f.bytes)
 		if f.generation != p.wanted {
 			continue
 		}

@@ -10,7 +10,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -22,13 +25,14 @@ import (
 )
 
 const (
-	// queueBytes is how much of a partition may be fetched ahead, in bytes of keys and values, before fetching it pauses.
-	queueBytes = 1 << 20
-	// fetchPartitionBytes and fetchBytes bound one answer of a broker.
-	fetchPartitionBytes = 1 << 20
-	fetchBytes          = 4 << 20
-	// pollRecords bounds what is handed on at once.
-	pollRecords = 4000
+	// queueBytes is how much of all partitions may wait to be applied, in bytes of keys and values, before nothing more is taken from the
+	// client. What comes on top is one answer of a broker, decompressed.
+	queueBytes = 2 << 20
+	// patience is how long a full queue is waited for. Then the partitions that fill it are paused, so that the others go on.
+	patience = 250 * time.Millisecond
+	// fetchPartitionBytes and fetchBytes bound one answer of a broker, as it comes: decompressed it may be ten times as much.
+	fetchPartitionBytes = 128 << 10
+	fetchBytes          = 512 << 10
 	// describeTimeout bounds the questions of one Describe together: with a Kafka that is gone, each would be tried for half a minute,
 	// and who asks would seem to be stuck.
 	describeTimeout = 20 * time.Second
@@ -56,6 +60,7 @@ type Source struct {
 	parts    map[int32]*Partition
 	requests []func() // for the poll loop, which alone touches what is consumed
 	wake     context.CancelFunc
+	queued   atomic.Int64 // bytes of all partitions that are not paused
 }
 
 // New joins the consumer group. Run must follow, to fetch.
@@ -72,6 +77,7 @@ func New(o Options) (*Source, error) {
 		// A partition that is added waits for the fetch under way to end: this bounds what seeking costs after a failover.
 		kgo.FetchMaxWait(250 * time.Millisecond),
 		kgo.MaxConcurrentFetches(1),
+		kgo.WithPools(&recordPool{}),
 		kgo.MetadataMinAge(250 * time.Millisecond),
 	}, o.Kafka...)
 	if s.fetch, err = kgo.NewClient(fetchOpts...); err != nil {
@@ -179,13 +185,44 @@ func (s *Source) Commit(ctx context.Context, next map[int32]wal.Position) error 
 }
 
 // Run fetches until ctx ends.
+//
+// While the queues are full it takes nothing from the client, which then holds one answer and asks for no other. It does not pause
+// partitions for that: what the client holds of a paused one is dropped, and fetched and decoded again, as often as it is resumed.
 func (s *Source) Run(ctx context.Context) {
 	for ctx.Err() == nil {
-		fetches := s.fetch.PollRecords(s.serve(ctx), pollRecords)
+		pollCtx := s.serve(ctx)
+		if s.queued.Load() > queueBytes {
+			s.waitForRoom(pollCtx)
+			continue
+		}
+		fetches := s.fetch.PollFetches(pollCtx)
 		if fetches.IsClientClosed() {
 			return
 		}
 		s.route(fetches)
+	}
+}
+
+// waitForRoom waits until something was taken from the queues, or asked for, and pauses what fills them if that does not happen.
+func (s *Source) waitForRoom(ctx context.Context) {
+	t := time.NewTimer(patience)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+		s.pauseFull()
+	}
+}
+
+// pauseFull pauses the partitions that have more than their share of the queues.
+func (s *Source) pauseFull() {
+	s.mu.Lock()
+	parts := slices.Collect(maps.Values(s.parts))
+	s.mu.Unlock()
+	for _, p := range parts {
+		if p.pauseAbove(queueBytes / len(parts)) {
+			s.fetch.PauseFetchPartitions(map[string][]int32{s.log: {p.id}})
+		}
 	}
 }
 
@@ -227,6 +264,9 @@ func (s *Source) route(fetches kgo.Fetches) {
 		}
 		if len(tp.Records) > 0 {
 			p.put(convert(tp.Records), nil)
+			for _, r := range tp.Records {
+				r.Recycle() // what it points to lives on
+			}
 		}
 	})
 }
