@@ -95,7 +95,7 @@ func (w *worker) plan(ctx context.Context, records *source.Partition, pending *[
 			if err != nil {
 				return nil, err
 			}
-			*pending = append(*pending, more...)
+			*pending = follow(*pending, more)
 		}
 		b, n, err := w.planner().Plan(w.input(from, *pending))
 		if err != nil {
@@ -134,7 +134,7 @@ func (w *worker) planAhead(records *source.Partition, pending *[]wal.Record, fro
 		if err != nil {
 			return nil, err
 		}
-		*pending = append(*pending, more...)
+		*pending = follow(*pending, more)
 	}
 	if len(*pending) == 0 {
 		return nil, nil
@@ -232,4 +232,12 @@ func (w *worker) attest(ctx context.Context, conn *sink.Conn, b *plan.Batch) {
 	a.Lag = w.app.lag(w.part, b.To.Next)
 	a.Refused = w.refused // those up to the barrier, whatever batches they came in
 	w.app.publisher.Attest(ctx, a)
+}
+
+// follow is pending with more records after it, without copying if it is empty.
+func follow(pending, more []wal.Record) []wal.Record {
+	if len(pending) == 0 {
+		return more
+	}
+	return append(pending, more...)
 }
