@@ -146,21 +146,17 @@ func (v *vec[T]) Reset() {
 
 var escapeValue = strings.NewReplacer(`\`, `\\`, "\n", `\n`, `"`, `\"`)
 
-// show is the labels as the text format has them: {name="value",...}, or nothing.
+// show is the labels as the text format has them, sorted by their names: {name="value",...}, or nothing.
 func (v *vec[T]) show(values []string) string {
 	if len(v.labels) == 0 {
 		return ""
 	}
-	var b strings.Builder
+	pairs := make([]string, len(values))
 	for i, value := range values {
-		b.WriteByte("{,"[min(i, 1)])
-		b.WriteString(v.labels[i])
-		b.WriteString(`="`)
-		_, _ = escapeValue.WriteString(&b, value) // a Builder does not fail
-		b.WriteByte('"')
+		pairs[i] = v.labels[i] + `="` + escapeValue.Replace(value) + `"`
 	}
-	b.WriteByte('}')
-	return b.String()
+	slices.Sort(pairs)
+	return "{" + strings.Join(pairs, ",") + "}"
 }
 
 func (v *vec[T]) appendText(b []byte) []byte {

@@ -14,9 +14,9 @@ func TestText(t *testing.T) {
 	var r Registry
 	r.Counter("a_total", `with \ and
 a new line`).Add(2.5)
-	v := r.GaugeVec("b", "labelled", "partition", "reason")
-	v.WithLabelValues("1", `a "quoted\"`+"\nline").Set(7)
-	v.WithLabelValues("0", "é").Set(-1e30)
+	v := r.GaugeVec("b", "labelled", "reason", "partition")
+	v.WithLabelValues(`a "quoted\"`+"\nline", "1").Set(7)
+	v.WithLabelValues("é", "0").Set(-1e30)
 	r.CounterVec("c_total", "without a value yet", "x")
 	h := r.Histogram("d_seconds", "buckets", ExponentialBuckets(0.5, 2, 2))
 	for _, x := range []float64{0.1, 0.5, 0.6, 1, 99} {
