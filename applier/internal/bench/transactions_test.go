@@ -58,7 +58,7 @@ func inProcess(b *testing.B, kafka *sitetest.Kafka, open func(context.Context, *
 	defer records.Close()
 	records.SeekTo(from.Next, from.LeaderEpoch)
 
-	planners := [2]*plan.Planner{plan.New(rules()), plan.New(rules())}
+	planners, producers := [2]*plan.Planner{plan.New(rules()), plan.New(rules())}, plan.NewProducers(nil)
 	var pending []wal.Record
 	next := func(i int, from wal.Checkpoint) *plan.Batch {
 		if len(pending) < 1000 {
@@ -68,7 +68,7 @@ func inProcess(b *testing.B, kafka *sitetest.Kafka, open func(context.Context, *
 			}
 			pending = append(pending, more...)
 		}
-		batch, n, err := planners[i%2].Plan(plan.Input{From: from, Records: pending, Alone: -1})
+		batch, n, err := planners[i%2].Plan(plan.Input{From: from, Records: pending, Producers: producers, Alone: -1})
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -66,9 +66,9 @@ func batchAllocations(t *testing.T, n int) float64 {
 			Headers: []wal.Header{{Key: wal.HeaderLevel, Value: []byte("1")}, {Key: wal.HeaderLocal, Value: []byte("1")}},
 		}
 	}
-	planner := plan.New(rules)
+	planner, producers := plan.New(rules), plan.NewProducers(nil)
 	return testing.AllocsPerRun(20, func() {
-		b, took, err := planner.Plan(plan.Input{From: from, Records: records, Alone: -1})
+		b, took, err := planner.Plan(plan.Input{From: from, Records: records, Producers: producers, Alone: -1})
 		if err != nil || took != n {
 			t.Fatalf("planned %d: %v", took, err)
 		}
