@@ -17,8 +17,12 @@ func TestJudgeDoesNotAllocate(t *testing.T) {
 		{"MSET", "{key}:1", "a", "{key}:2", "b"},
 	} {
 		r := Record{Timestamp: 1_700_000_000_000, Key: []byte("key"), Value: resp(args...), Headers: []Header{
-			{HeaderLevel, []byte("1")}, {HeaderLocal, []byte("1")}, {HeaderContentType, []byte(ContentTypeRESP)},
-			{HeaderProducer, []byte("app/1")}, {HeaderSeq, []byte("42")}, {"traceparent", []byte("00-1-2-3")},
+			{HeaderLevel, []byte("1")},
+			{HeaderLocal, []byte("1")},
+			{HeaderContentType, []byte(ContentTypeRESP)},
+			{HeaderProducer, []byte("app/1")},
+			{HeaderSeq, []byte("42")},
+			{"traceparent", []byte("00-1-2-3")},
 		}}
 		j := Judge{Partitions: 1}
 		var chain Chain

@@ -8,57 +8,17 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/prometheus/client_golang/prometheus"
-
+	"github.com/comptech-lab/redis-wal/applier/internal/metric"
 	"github.com/comptech-lab/redis-wal/internal/golden"
 )
 
-// description is what a metric says of itself.
-type description struct {
-	name, help, kind string
-	labels           []string
-}
-
-var descText = regexp.MustCompile(`^Desc\{fqName: "([^"]+)", help: "(.*)", constLabels: \{\}, variableLabels: \{(.*)\}\}$`)
-
-func descriptions(t *testing.T) []description {
-	t.Helper()
-	m := newMetrics("v")
-	families, err := m.registry.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	histograms := map[string]bool{}
-	for _, f := range families {
-		histograms[f.GetName()] = f.GetType().String() == "HISTOGRAM"
-	}
-	ch := make(chan *prometheus.Desc, 1000)
-	m.registry.Describe(ch)
-	close(ch)
-	var out []description
-	for desc := range ch {
-		found := descText.FindStringSubmatch(desc.String())
-		if found == nil {
-			t.Fatalf("a description that this test cannot read: %s", desc)
-		}
-		d := description{name: found[1], help: found[2], kind: "gauge"}
-		if found[3] != "" {
-			d.labels = strings.Split(found[3], ",")
-		}
-		switch {
-		case histograms[d.name]:
-			d.kind = "histogram"
-		case strings.HasSuffix(d.name, "_total"):
-			d.kind = "counter"
-		}
-		out = append(out, d)
-	}
-	slices.SortFunc(out, func(a, b description) int { return strings.Compare(a.name, b.name) })
+func descriptions() []metric.Description {
+	out := newMetrics("v").registry.Describe()
+	slices.SortFunc(out, func(a, b metric.Description) int { return strings.Compare(a.Name, b.Name) })
 	return out
 }
 
@@ -67,11 +27,11 @@ func TestReferenceOfMetrics(t *testing.T) {
 	t.Parallel()
 	var table strings.Builder
 	table.WriteString("| metric | kind | labels | what |\n|---|---|---|---|\n")
-	for _, d := range descriptions(t) {
-		if len(d.help) < 20 || !strings.HasSuffix(d.help, ".") {
-			t.Errorf("%s: its help %q is no sentence", d.name, d.help)
+	for _, d := range descriptions() {
+		if len(d.Help) < 20 || !strings.HasSuffix(d.Help, ".") {
+			t.Errorf("%s: its help %q is no sentence", d.Name, d.Help)
 		}
-		fmt.Fprintf(&table, "| `%s` | %s | %s | %s |\n", d.name, d.kind, strings.Join(d.labels, ", "), strings.ReplaceAll(d.help, "|", `\|`))
+		fmt.Fprintf(&table, "| `%s` | %s | %s | %s |\n", d.Name, d.Kind, strings.Join(d.Labels, ", "), strings.ReplaceAll(d.Help, "|", `\|`))
 	}
 	const path, begin, end = "../../../docs/applier.md", "<!-- metrics: written by make golden -->\n", "<!-- end of metrics -->\n"
 	old, err := os.ReadFile(path)
@@ -89,14 +49,14 @@ func TestReferenceOfMetrics(t *testing.T) {
 // A label with values out of the log or of an error would grow for ever.
 func TestLabelsAreBounded(t *testing.T) {
 	t.Parallel()
-	for _, d := range descriptions(t) {
-		for _, l := range d.labels {
+	for _, d := range descriptions() {
+		for _, l := range d.Labels {
 			bounded := []string{"partition", "origin", "reason"}
-			if d.name == "wal_build_info" {
+			if d.Name == "wal_build_info" {
 				bounded = []string{"applier", "redis"} // one series: see below
 			}
 			if !slices.Contains(bounded, l) {
-				t.Errorf("%s has the label %s: want one of %q", d.name, l, bounded)
+				t.Errorf("%s has the label %s: want one of %q", d.Name, l, bounded)
 			}
 		}
 	}
@@ -113,33 +73,30 @@ func TestLabelsAreBounded(t *testing.T) {
 		m.halt(int32(p), "gap")
 		m.forget(int32(p))
 	}
-	if got := series(t, m, "wal_build_info"); got != 1 {
+	if got := series(m, "wal_build_info"); got != 1 {
 		t.Errorf("got %d series of wal_build_info after three versions of Redis, want 1", got)
 	}
 	m.halt(1, "gap")
 	m.halt(1, "exec")
-	if got := series(t, m, "wal_partition_halted"); got != 1 {
+	if got := series(m, "wal_partition_halted"); got != 1 {
 		t.Errorf("got %d reasons for one halted partition, want 1", got)
 	}
 	for _, name := range []string{"wal_lag_records", "wal_converged"} {
-		if got := series(t, m, name); got != 0 {
+		if got := series(m, name); got != 0 {
 			t.Errorf("got %d series of %s for partitions that others own now, want none", got, name)
 		}
 	}
 }
 
-func series(t *testing.T, m *metrics, name string) int {
-	t.Helper()
-	families, err := m.registry.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range families {
-		if f.GetName() == name {
-			return len(f.GetMetric())
+// series is how many values of a metric are shown.
+func series(m *metrics, name string) int {
+	n := 0
+	for line := range strings.Lines(string(m.registry.AppendText(nil))) {
+		if strings.HasPrefix(line, name+"{") || strings.HasPrefix(line, name+" ") {
+			n++
 		}
 	}
-	return 0
+	return n
 }
 
 // The values of the label reason are constants of the code, and each stands on the page that tells what to do about it.

@@ -41,6 +41,8 @@ func (h *Histogram) Observe(v float64) {
 	h.mu.Unlock()
 }
 
+func (h *Histogram) describe() Description { return Description{h.name, h.help, "histogram", nil} }
+
 func (h *Histogram) appendText(b []byte) []byte {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -24,7 +24,28 @@ type Registry struct {
 }
 
 // family is all metrics of one name.
-type family interface{ appendText(b []byte) []byte }
+type family interface {
+	appendText(b []byte) []byte
+	describe() Description
+}
+
+// Description is what a metric says of itself.
+type Description struct {
+	Name, Help string
+	Kind       string   // counter, gauge or histogram
+	Labels     []string // in the order of [CounterVec.WithLabelValues]
+}
+
+// Describe lists all metrics, those without a value too.
+func (r *Registry) Describe() []Description {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var out []Description
+	for _, f := range r.families {
+		out = append(out, f.describe())
+	}
+	return out
+}
 
 func (r *Registry) add(f family) {
 	r.mu.Lock()
@@ -158,6 +179,8 @@ func (v *vec[T]) show(values []string) string {
 	slices.Sort(pairs)
 	return "{" + strings.Join(pairs, ",") + "}"
 }
+
+func (v *vec[T]) describe() Description { return Description{v.name, v.help, v.kind, v.labels} }
 
 func (v *vec[T]) appendText(b []byte) []byte {
 	v.mu.Lock()

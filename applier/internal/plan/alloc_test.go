@@ -57,23 +57,3 @@ func TestPlanAllocatesNothingPerRecord(t *testing.T) {
 		})
 	}
 }
-
-func BenchmarkPlan(b *testing.B) {
-	for _, tt := range []struct {
-		name               string
-		producer, expiring bool
-	}{{"plain", false, false}, {"sequenced", true, false}, {"rewritten", false, true}} {
-		b.Run(tt.name, func(b *testing.B) {
-			const n = 1000
-			p := New(Rules{Sites: wal.Sites{Self: "dc", Peer: "dr"}, Log: "redis-writes", Partitions: 1, MaxRecords: n, MaxBytes: 1 << 20})
-			records := sets(n, tt.producer, tt.expiring)
-			b.ReportAllocs()
-			for b.Loop() {
-				if _, took, err := p.Plan(Input{Records: records, Producers: NewProducers(nil), Alone: -1}); err != nil || took != n {
-					b.Fatal(took, err)
-				}
-			}
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/record")
-		})
-	}
-}
