@@ -79,7 +79,7 @@ func run(ctx context.Context, args []string, lookup config.Lookup, stdout, stder
 }
 
 // memoryLimit makes the collector work harder before the process outgrows what its container is given; GOMEMLIMIT overrides it.
-const memoryLimit = 48 << 20
+const memoryLimit = 40 << 20
 
 func runApplier(ctx context.Context, lookup config.Lookup, stderr io.Writer) int {
 	cfg, err := config.ReadRun(lookup)

@@ -27,8 +27,10 @@ func latency(b *testing.B, t *table) {
 		target      string
 	}{{10_000, 10, "<= 5"}, {100, 1, ""}} {
 		repeat(b, fmt.Sprint("latency/", load.rate), 3, func(b *testing.B) {
-			took := latencies(b, load.rate, load.every, seconds*load.rate)
+			took := latencies(b, load.rate, load.every, seconds*load.rate, true)
+			polled := latencies(b, load.rate, load.every, seconds*load.rate, false)
 			slices.Sort(took)
+			slices.Sort(polled)
 			for _, q := range []struct {
 				name   string
 				p      float64
@@ -36,28 +38,40 @@ func latency(b *testing.B, t *table) {
 			}{{"p50", 0.5, ""}, {"p99", 0.99, load.target}, {"p99.9", 0.999, ""}} {
 				i := int(math.Ceil(q.p*float64(len(took)))) - 1
 				t.add(fmt.Sprintf("produce to readable at %d ops/s, %s", load.rate, q.name), q.target, "ms", "", took[i].Seconds()*1000)
+				t.add(fmt.Sprintf("produce to polled by a plain consumer at %d ops/s, %s", load.rate, q.name), "", "ms", "", polled[i].Seconds()*1000)
 			}
 		})
 	}
 }
 
-func latencies(b *testing.B, rate, every, n int) []time.Duration {
+// latencies measures one in every so many of n records: until they can be read in Redis, or, without an applier, until a plain consumer
+// in this process has polled them. The second is what Kafka and this machine take.
+func latencies(b *testing.B, rate, every, n int, applied bool) []time.Duration {
 	const partitions = 12
 	redis := redistest.Start(b)
 	kafka := sitetest.NewKafka(b, topic, partitions)
-	sentinels := sitetest.NewSentinels(b, 3, byName(redis.Addr))
-	startApplier(b, kafka, sentinels.Addrs)
 	streams := streamKeys(partitions)
 	for _, key := range streams { // all partitions are applied before the measurement begins
 		kafka.Append(b, kafka.Op("XADD", key, "1-1", "t", "0"))
 	}
-	reach(b, redis.Client, partitions, partitions)
+	if applied {
+		sentinels := sitetest.NewSentinels(b, 3, byName(redis.Addr))
+		applier := startApplier(b, kafka, sentinels.Addrs)
+		defer stop(b, applier)
+		reach(b, redis.Client, partitions, partitions)
+	}
 
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	produced := make([]time.Time, n)
 	read := make(chan []time.Duration)
-	go func() { read <- readStreams(ctx, b, redis, streams, n/every, produced) }()
+	go func() {
+		if applied {
+			read <- readStreams(ctx, b, redis, streams, n/every, produced)
+		} else {
+			read <- consume(ctx, b, kafka, every, n, produced)
+		}
+	}()
 	began := time.Now()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
@@ -67,6 +81,7 @@ func latencies(b *testing.B, rate, every, n int) []time.Duration {
 			r := kafka.Op("SET", fmt.Sprintf("key:%012d", i%100_000), value100)
 			if i%every == 0 {
 				r = kafka.Op("XADD", streams[i/every%partitions], "2-"+strconv.Itoa(i+1), "t", "0")
+				r.Headers = append(r.Headers, kgo.RecordHeader{Key: "number", Value: strconv.AppendInt(nil, int64(i), 10)})
 			}
 			produced[i] = time.Now()
 			kafka.Client.Produce(ctx, r, func(_ *kgo.Record, err error) {
@@ -123,6 +138,32 @@ func readStreams(ctx context.Context, b *testing.B, server *redistest.Server, st
 				}
 				took = append(took, now.Sub(produced[i-1]))
 				last[stream.Stream] = m.ID
+			}
+		}
+	}
+	return took
+}
+
+// consume polls all n records and gives the time that each of those that are measured took since it was produced.
+func consume(ctx context.Context, b *testing.B, kafka *sitetest.Kafka, every, n int, produced []time.Time) []time.Duration {
+	client, err := kgo.NewClient(kgo.SeedBrokers(kafka.Cluster.ListenAddrs()...), kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	if err != nil {
+		b.Error(err)
+		return nil
+	}
+	defer client.Close()
+	var took []time.Duration
+	for len(took) < n/every && ctx.Err() == nil {
+		fetches := client.PollFetches(ctx)
+		now := time.Now()
+		for _, r := range fetches.Records() {
+			if last := r.Headers[len(r.Headers)-1]; last.Key == "number" {
+				i, err := strconv.Atoi(string(last.Value))
+				if err != nil {
+					b.Errorf("header number: %v", err)
+					return took
+				}
+				took = append(took, now.Sub(produced[i]))
 			}
 		}
 	}

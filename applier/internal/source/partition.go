@@ -2,6 +2,7 @@ package source
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -91,19 +92,28 @@ func (p *Partition) SeekTo(offset int64, leaderEpoch int32) {
 	})
 }
 
+// pieceRecords is how many records are handed on at once, as many as a batch has: what waits in the queue is counted, what was handed on
+// is not.
+const pieceRecords = 1000
+
 // put queues what was fetched in the generation that is in effect.
 func (p *Partition) put(records []wal.Record, err error) {
-	n := 0
-	for i := range records {
-		n += len(records[i].Key) + len(records[i].Value)
-	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
 		return
 	}
-	p.queue = append(p.queue, fetched{p.active, records, n, err})
-	p.grow(n)
+	for piece := range slices.Chunk(records, pieceRecords) {
+		n := 0
+		for i := range piece {
+			n += len(piece[i].Key) + len(piece[i].Value)
+		}
+		p.queue = append(p.queue, fetched{p.active, piece, n, nil})
+		p.grow(n)
+	}
+	if err != nil {
+		p.queue = append(p.queue, fetched{p.active, nil, 0, err})
+	}
 	p.notify()
 }
 

@@ -27,7 +27,7 @@ import (
 const (
 	// queueBytes is how much of all partitions may wait to be applied, in bytes of keys and values, before nothing more is taken from the
 	// client. What comes on top is one answer of a broker, decompressed.
-	queueBytes = 2 << 20
+	queueBytes = 1 << 20
 	// patience is how long a full queue is waited for. Then the partitions that fill it are paused, so that the others go on.
 	patience = 250 * time.Millisecond
 	// fetchPartitionBytes and fetchBytes bound one answer of a broker, as it comes: decompressed it may be ten times as much.
