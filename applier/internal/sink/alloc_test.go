@@ -21,8 +21,8 @@ func TestBatchAllocatesNothingPerRecord(t *testing.T) {
 	if many > few+20 {
 		t.Errorf("a batch of 1000 records costs %.0f allocations, one of 100 costs %.0f; want as many", many, few)
 	}
-	if few > 200 {
-		t.Errorf("a batch costs %.0f allocations, want at most 200", few)
+	if few > 40 {
+		t.Errorf("a batch costs %.0f allocations, want at most 40", few)
 	}
 }
 

@@ -48,9 +48,13 @@ type Conn struct {
 	guard  []byte   // WATCH and HMGET, as RESP
 	have   wal.Position
 	out    []byte
-	values []string
-	close  func()
-	gone   chan struct{} // closed with the connection
+	// values are those of the fields at the position valuesOf: what the last batch leads to.
+	values   []string
+	valuesOf wal.Position
+	spare    []string // memory for the next ones
+	args     []string // memory for HSET
+	close    func()
+	gone     chan struct{} // closed with the connection
 }
 
 // Gone is closed when the connection was closed: by [Conn.Close], or because another Redis is the primary now. An idle owner learns
@@ -163,17 +167,16 @@ func (c *Conn) Send(ctx context.Context, b *plan.Batch) error {
 // hurry leaves what is in flight a short time.
 func (c *Conn) hurry() { _ = c.net.SetDeadline(time.Now().Add(stopTimeout)) }
 
-// appendCheckpoint appends the HSET of the fields that the batch changes.
+// appendCheckpoint appends the HSET of the fields that the batch changes, and keeps the values that Redis will then hold.
 func (c *Conn) appendCheckpoint(out []byte, b *plan.Batch) []byte {
-	before := b.From.AppendValues(c.values[:0])
-	n := len(before)
-	all := b.To.AppendValues(before)
-	c.values = all
-	changed := make([]string, 0, 2*n+6)
-	changed = append(changed, "HSET", c.ckpt)
-	for i := range n {
-		if all[i] != all[n+i] || c.fields[i] == "next" {
-			changed = append(changed, c.fields[i], all[n+i])
+	before, after := c.values, b.To.AppendValues(c.spare[:0])
+	if len(before) == 0 || c.valuesOf != b.From.Position {
+		before = b.From.AppendValues(before[:0])
+	}
+	changed := append(c.args[:0], "HSET", c.ckpt)
+	for i := range after {
+		if before[i] != after[i] || c.fields[i] == "next" {
+			changed = append(changed, c.fields[i], after[i])
 		}
 	}
 	for _, o := range wal.Origins {
@@ -184,6 +187,7 @@ func (c *Conn) appendCheckpoint(out []byte, b *plan.Batch) []byte {
 			changed = append(changed, wal.RepeatingField(c.sites, o), wal.FormatBool(b.To.Repeating[o]))
 		}
 	}
+	c.values, c.valuesOf, c.spare, c.args = after, b.To.Position, before, changed
 	return appendCommand(out, changed...)
 }
 
@@ -308,11 +312,55 @@ func (c *Conn) readGuard() error {
 	} else if answer != "" {
 		return answer
 	}
-	r, err := readReply(c.r)
+	same, r, err := c.readValues()
 	if err != nil {
 		return err
 	}
+	if same {
+		c.have = c.valuesOf
+		return nil
+	}
 	return c.holds(r)
+}
+
+// readValues reads the answer to HMGET. Nearly always it is what the last batch wrote: then it is compared as it comes in, and nothing is
+// built. Else r is the answer.
+func (c *Conn) readValues() (same bool, r reply, err error) {
+	line, err := readLine(c.r)
+	if err != nil {
+		return false, r, err
+	}
+	if line[0] != '*' {
+		if line[0] == '-' {
+			return false, reply{kind: '-', text: string(line[1:])}, nil
+		}
+		return false, r, fmt.Errorf("%w: %.40q in place of HMGET's answer", errProtocol, line)
+	}
+	n, err := readLen(line)
+	if err != nil {
+		return false, r, err
+	}
+	r.kind = '*'
+	for i := range n {
+		if len(r.items) == 0 && i < len(c.values) {
+			ok, err := skipEqual(c.r, c.values[i])
+			if err != nil {
+				return false, r, err
+			}
+			if ok {
+				continue
+			}
+			for _, v := range c.values[:i] { // those that were equal, and skipped
+				r.items = append(r.items, reply{kind: '$', text: v})
+			}
+		}
+		item, err := readReply(c.r)
+		if err != nil {
+			return false, r, err
+		}
+		r.items = append(r.items, item)
+	}
+	return len(r.items) == 0 && n == len(c.values) && n > 0, r, nil
 }
 
 // holds takes note of the position that an HMGET answered.

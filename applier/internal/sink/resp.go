@@ -151,3 +151,28 @@ func skipReply(r *bufio.Reader) (ServerError, error) {
 	}
 	return "", fmt.Errorf("%w: %.40q", errProtocol, line)
 }
+
+// skipEqual reads past a bulk string if it is text, and reads nothing if it is not.
+func skipEqual(r *bufio.Reader, text string) (bool, error) {
+	var header [24]byte
+	want := append(strconv.AppendInt(append(header[:0], '$'), int64(len(text)), 10), "\r\n"...)
+	size := len(want) + len(text) + 2
+	// Nothing may follow a shorter one, so no more is waited for than the shortest has: $-1 and the line's end.
+	first := min(len(want), len("$-1\r\n"))
+	head, err := r.Peek(first)
+	if err != nil {
+		return false, err
+	}
+	if string(head) != string(want[:first]) {
+		return false, nil
+	}
+	all, err := r.Peek(size)
+	if err != nil {
+		return false, err
+	}
+	if string(all[:len(want)]) != string(want) || string(all[len(want):size-2]) != text {
+		return false, nil
+	}
+	_, err = r.Discard(size)
+	return true, err
+}
