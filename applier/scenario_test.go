@@ -57,6 +57,7 @@ func TestScenarios(t *testing.T) {
 			"cut":      verb((*site).cut),
 			"dlq":      verb((*site).dlq),
 			"metric":   verb((*site).metric),
+			"atleast":  verb((*site).atLeast),
 			"unhalted": verb((*site).unhalted),
 			"http":     verb((*site).http),
 			"truncate": verb((*site).truncate),
@@ -484,6 +485,25 @@ func (s *site) unhalted(ts *testscript.TestScript, _ []string) error {
 			return errors.New("a partition is halted")
 		}
 		return err
+	})
+}
+
+// atleast NAME N: waits until a metric without labels is N or more.
+func (s *site) atLeast(ts *testscript.TestScript, args []string) error {
+	want, err := strconv.Atoi(args[1])
+	if err != nil {
+		return err
+	}
+	return eventually(func(ctx context.Context) error {
+		body, _, err := get(ctx, ts, "/metrics")
+		for line := range strings.Lines(body) {
+			if v, ok := strings.CutPrefix(strings.TrimSpace(line), args[0]+" "); ok {
+				if n, _ := strconv.Atoi(v); n >= want {
+					return nil
+				}
+			}
+		}
+		return fmt.Errorf("%s is not %d yet: %w", args[0], want, err)
 	})
 }
 

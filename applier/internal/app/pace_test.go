@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 func TestPace(t *testing.T) {
@@ -45,17 +47,45 @@ func TestPace(t *testing.T) {
 	}
 }
 
-func TestPaceLetsGoWhenTheReplicasHaveCaughtUp(t *testing.T) {
+func TestPaceHoldsABatchUntilTheReplicasHaveCaughtUp(t *testing.T) {
 	t.Parallel()
-	p := &pace{limit: 100, slowed: func(int64) {}}
-	p.wait(t.Context()) // nothing to wait for
-	p.set(101)
-	done := make(chan struct{})
-	go func() { defer close(done); p.wait(t.Context()) }()
-	p.set(10)
-	<-done
-	p.set(101)
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	p.wait(ctx)
+	synctest.Test(t, func(t *testing.T) {
+		p := &pace{limit: 100, slowed: func(int64) {}}
+		p.wait(t.Context()) // nothing to wait for
+		held := func(ctx context.Context) (released func() bool) {
+			done := make(chan struct{})
+			go func() { defer close(done); p.wait(ctx) }()
+			return func() bool {
+				synctest.Wait()
+				select {
+				case <-done:
+					return true
+				default:
+					return false
+				}
+			}
+		}
+		p.set(101)
+		released := held(t.Context())
+		if released() {
+			t.Error("a batch goes on though a replica is behind")
+		}
+		if p.set(10); !released() {
+			t.Error("a batch waits though the replicas have caught up")
+		}
+
+		p.set(101)
+		ctx, cancel := context.WithCancel(t.Context())
+		released = held(ctx)
+		if cancel(); !released() {
+			t.Error("a batch outlasts its worker")
+		}
+
+		// A replica that stands still slows the log, and does not stop it.
+		began := time.Now()
+		p.wait(t.Context())
+		if waited := time.Since(began); waited != paceMost {
+			t.Errorf("waited %s, want %s", waited, paceMost)
+		}
+	})
 }
