@@ -92,6 +92,9 @@ func latencies(b *testing.B, rate, every, n int, applied bool) []time.Duration {
 		}
 	}
 	took := <-read
+	if err := kafka.Client.Flush(ctx); err != nil { // a record can be read before its producer knows that it was taken
+		b.Errorf("produce: %v", err)
+	}
 	if len(took) != n/every {
 		b.Fatalf("%d of %d records became readable", len(took), n/every)
 	}
