@@ -59,8 +59,13 @@ func get(t *testing.T, h http.Handler, path string) (int, string) {
 
 func waitFor(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !condition(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
+	again := time.NewTicker(5 * time.Millisecond)
+	defer again.Stop()
+	deadline := time.After(30 * time.Second)
+	for !condition() {
+		select {
+		case <-again.C:
+		case <-deadline:
 			t.Fatalf("%s: it did not come true", what)
 		}
 	}
