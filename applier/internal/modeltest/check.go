@@ -41,6 +41,8 @@ func (r *run) check(ctx context.Context) {
 		r.t.Fatal(err)
 	}
 	r.must(r.catchUp(ctx))
+	// Until what it knows of refused commands is in the DLQ. One that is stopped before it read the last answer leaves that to the next.
+	r.idle(ctx, patience)
 	r.must(last.stop())
 	if r.t.Failed() {
 		return
@@ -78,7 +80,11 @@ func (r *run) idleFailover(ctx context.Context) error {
 			return err
 		}
 		r.redises.first().relay.hold()
-		if err := errors.Join(r.appendLocal(ctx), r.catchUp(ctx), r.idle(ctx), r.redises.failover(ctx, r.rand)); err != nil {
+		if err := errors.Join(r.appendLocal(ctx), r.catchUp(ctx)); err != nil {
+			return err
+		}
+		r.idle(ctx, aWhile)
+		if err := r.redises.failover(ctx, r.rand); err != nil {
 			return err
 		}
 		return r.redises.healAll()
@@ -87,19 +93,20 @@ func (r *run) idleFailover(ctx context.Context) error {
 		return err
 	}
 	i := r.another()
-	if err := errors.Join(r.redises.lag(ctx, i), r.appendLocal(ctx), r.catchUp(ctx), r.idle(ctx)); err != nil {
+	if err := errors.Join(r.redises.lag(ctx, i), r.appendLocal(ctx), r.catchUp(ctx)); err != nil {
 		return err
 	}
+	r.idle(ctx, aWhile)
 	return r.redises.promote(ctx, i, false)
 }
 
 // idle waits until the appliers have nothing left to write, not even that there is nothing to report: then nothing fails that would tell them
-// of a failover. With barriers they always have something.
-func (r *run) idle(ctx context.Context) error {
+// of a failover. With barriers they always have something, so after within it is as idle as it gets.
+func (r *run) idle(ctx context.Context, within time.Duration) {
 	if r.starter.cfg.BarrierInterval < time.Minute {
-		return nil
+		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, 4*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	_ = poll(ctx, func() error {
 		for p := range int32(partitions) {
@@ -112,9 +119,11 @@ func (r *run) idle(ctx context.Context) error {
 			}
 		}
 		return nil
-	}) // it is as idle as it gets
-	return nil
+	})
 }
+
+// aWhile is longer than an applier without work takes to write down what it has reported.
+const aWhile = 4 * time.Second
 
 func (r *run) must(err error) {
 	if err != nil {
