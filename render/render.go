@@ -87,7 +87,7 @@ func (g *Graph) Objects() []Resource {
 // Program runs the program of a stack, as an update or as a preview, in which nothing has an id yet. The error is the
 // program's own: bad configuration, missing secrets.
 func Program(stack Stack, preview bool) (*Graph, error) {
-	return Run(stack, preview, stacks.Deploy)
+	return Run(stack, preview, func(ctx *pulumi.Context) error { return stacks.Declare(ctx) })
 }
 
 // Run is [Program] for any program, such as one that declares two sites in one cluster.

@@ -8,6 +8,7 @@ import (
 	"github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
+	"github.com/comptech-lab/redis-wal/components/guard"
 	"github.com/comptech-lab/redis-wal/components/site"
 )
 
@@ -21,7 +22,19 @@ import (
 //  6. the mirror that brings here what was first appended at the peer; nobody waits for it
 //  7. the appliers, which replay the log into Redis
 //  8. the check that both sites hold the same data; it fails the deployment if they do not
+//
+// A change that would destroy, or that an operator would ignore, fails in the preview.
 func Deploy(ctx *pulumi.Context) error {
+	refuse, err := guard.Changes(ctx)
+	if err != nil {
+		return err
+	}
+	return Declare(ctx, refuse)
+}
+
+// Declare is [Deploy] without an engine, which knows what was deployed before: nothing is refused because of that. The options
+// are the site's.
+func Declare(ctx *pulumi.Context, opts ...pulumi.ResourceOption) error {
 	cfg, err := read(ctx)
 	if err != nil {
 		return err
@@ -38,7 +51,7 @@ func Deploy(ctx *pulumi.Context) error {
 		return fmt.Errorf("provider: %w", err)
 	}
 
-	s, err := site.New(ctx, cfg.Name+"-"+cfg.Redis.Name, cfg.Args, pulumi.Providers(cluster))
+	s, err := site.New(ctx, cfg.Name+"-"+cfg.Redis.Name, cfg.Args, append(opts, pulumi.Providers(cluster))...)
 	if err != nil {
 		return err
 	}

@@ -92,7 +92,7 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 		return nil, fmt.Errorf("kafka user %q: %w", name, err)
 	}
 	u := &KafkaUser{}
-	inputs := pulumi.Map{"username": pulumi.String(args.Name)}
+	inputs := pulumi.Map{"username": pulumi.String(args.Name), "apiVersion": pulumi.String(apiVersion)}
 	if err := ctx.RegisterComponentResourceV2(TypeToken, name, inputs, u, slices.Concat(opts, []pulumi.ResourceOption{u.Remember()})...); err != nil {
 		return nil, err
 	}
@@ -113,7 +113,10 @@ func (a Args) validate() error {
 	return errors.Join(errs...)
 }
 
-// spec is the spec of kafka.strimzi.io/v1 KafkaUser.
+// apiVersion is the only one that Strimzi serves from 1.0 on; 0.49 was the first to serve it.
+const apiVersion = "kafka.strimzi.io/v1"
+
+// spec is the spec of a KafkaUser.
 type spec struct {
 	Authentication authentication `json:"authentication"`
 	Authorization  authorization  `json:"authorization"`
@@ -189,7 +192,7 @@ func (u *KafkaUser) build(ctx *pulumi.Context, name string, args Args) error {
 			}
 		}
 	}
-	_, err := kube.NewCustomResource(ctx, name+"-user", "kafka.strimzi.io/v1", "KafkaUser",
+	_, err := kube.NewCustomResource(ctx, name+"-user", apiVersion, "KafkaUser",
 		kube.Object{Name: args.Name, Namespace: args.Namespace, Labels: kube.With(labels, map[string]string{"strimzi.io/cluster": args.Cluster})},
 		args.spec(), parent, pulumi.DependsOn(u.Resources()))
 	if err != nil {

@@ -125,6 +125,7 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 	m := &Mirror{}
 	inputs := pulumi.Map{
 		"source": pulumi.String(args.Source.Alias), "target": pulumi.String(args.Target.Alias), "exactlyOnce": pulumi.Bool(args.ExactlyOnce),
+		"apiVersion": pulumi.String(apiVersion),
 	}
 	if err := ctx.RegisterComponentResourceV2(TypeToken, name, inputs, m, slices.Concat(opts, []pulumi.ResourceOption{m.Remember()})...); err != nil {
 		return nil, err
@@ -193,7 +194,7 @@ func (m *Mirror) build(ctx *pulumi.Context, name string, args Args) error {
 			return err
 		}
 	}
-	if _, err := kube.NewCustomResource(ctx, name+"-mirrormaker", "kafka.strimzi.io/v1", "KafkaMirrorMaker2", object, args.spec(), parent, pulumi.DependsOn(m.Resources())); err != nil {
+	if _, err := kube.NewCustomResource(ctx, name+"-mirrormaker", apiVersion, "KafkaMirrorMaker2", object, args.spec(), parent, pulumi.DependsOn(m.Resources())); err != nil {
 		return err
 	}
 	m.Group = pulumi.String(args.Name).ToStringOutput()

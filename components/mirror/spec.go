@@ -9,7 +9,10 @@ import (
 	"github.com/comptech-lab/redis-wal/components/workload"
 )
 
-// The fields of kafka.strimzi.io/v1 KafkaMirrorMaker2 that are used, by the names of its schema.
+// apiVersion is the only one that Strimzi serves from 1.0 on; 0.49 was the first to serve it.
+const apiVersion = "kafka.strimzi.io/v1"
+
+// The fields of KafkaMirrorMaker2 that are used, by the names of its schema.
 
 type spec struct {
 	Version   string             `json:"version,omitempty"`

@@ -6,8 +6,11 @@ import (
 	"github.com/comptech-lab/redis-wal/components/workload"
 )
 
-// The fields of databases.spotahome.com/v1 RedisFailover that are used, by the names of its schema. The operator was
-// archived in 2026; the maintained fork (ghcr.io/freshworks/redis-operator) reads the same kind.
+// apiVersion is the only one of the kind. The operator was archived in 2026; the maintained fork
+// (ghcr.io/freshworks/redis-operator) reads the same kind.
+const apiVersion = "databases.spotahome.com/v1"
+
+// The fields of RedisFailover that are used, by the names of its schema.
 
 type failover struct {
 	LabelWhitelist []string     `json:"labelWhitelist"`

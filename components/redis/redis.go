@@ -147,6 +147,7 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 	inputs := pulumi.Map{
 		"name": pulumi.String(args.Name), "namespace": pulumi.String(args.Namespace), "image": pulumi.String(args.Image),
 		"replicas": pulumi.Int(args.Replicas), "sentinels": pulumi.Int(args.Sentinel.Replicas), "maxmemory": pulumi.String(args.MaxMemory),
+		"storageClass": pulumi.String(args.Storage.Class), "claim": pulumi.String(args.Storage.Claim), "apiVersion": pulumi.String(apiVersion),
 	}
 	if err := ctx.RegisterComponentResourceV2(TypeToken, name, inputs, r, slices.Concat(opts, []pulumi.ResourceOption{r.Remember()})...); err != nil {
 		return nil, err
@@ -259,7 +260,7 @@ func (r *Redis) build(ctx *pulumi.Context, name string, args Args) error {
 	if args.OperatorGroup != "" {
 		labels = kube.With(labels, map[string]string{"redis-failover.freshworks.com/operator-group": args.OperatorGroup})
 	}
-	_, err = kube.NewCustomResource(ctx, name+"-failover", "databases.spotahome.com/v1", "RedisFailover",
+	_, err = kube.NewCustomResource(ctx, name+"-failover", apiVersion, "RedisFailover",
 		kube.Object{Name: args.Name, Namespace: args.Namespace, Labels: labels}, args.spec(),
 		parent, pulumi.Protect(true), pulumi.DependsOn(r.Resources()))
 	if err != nil {

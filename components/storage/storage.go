@@ -77,7 +77,10 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 		return nil, fmt.Errorf("storage %q: %w", name, err)
 	}
 	s := &Storage{}
-	inputs := pulumi.Map{"redis": pulumi.String(args.Redis), "replicas": pulumi.Int(args.Replicas), "size": pulumi.String(args.Size)}
+	inputs := pulumi.Map{
+		"redis": pulumi.String(args.Redis), "namespace": pulumi.String(args.Namespace), "replicas": pulumi.Int(args.Replicas),
+		"size": pulumi.String(args.Size), "class": pulumi.String(args.Class.Name),
+	}
 	if err := ctx.RegisterComponentResourceV2(TypeToken, name, inputs, s, slices.Concat(opts, []pulumi.ResourceOption{s.Remember()})...); err != nil {
 		return nil, err
 	}

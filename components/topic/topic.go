@@ -45,7 +45,9 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 		return nil, fmt.Errorf("topic %q: %w", name, err)
 	}
 	t := &Topic{}
-	inputs := pulumi.Map{"topicName": pulumi.String(args.Name), "partitions": pulumi.Int(args.Partitions)}
+	inputs := pulumi.Map{
+		"topicName": pulumi.String(args.Name), "partitions": pulumi.Int(args.Partitions), "apiVersion": pulumi.String(apiVersion),
+	}
 	if err := ctx.RegisterComponentResourceV2(TypeToken, name, inputs, t, slices.Concat(opts, []pulumi.ResourceOption{t.Remember()})...); err != nil {
 		return nil, err
 	}
@@ -66,7 +68,10 @@ func (a Args) validate() error {
 	return errors.Join(errs...)
 }
 
-// spec is the spec of kafka.strimzi.io/v1 KafkaTopic.
+// apiVersion is the only one that Strimzi serves from 1.0 on; 0.49 was the first to serve it.
+const apiVersion = "kafka.strimzi.io/v1"
+
+// spec is the spec of a KafkaTopic.
 type spec struct {
 	TopicName  string            `json:"topicName"`
 	Partitions int               `json:"partitions"`
@@ -75,7 +80,7 @@ type spec struct {
 }
 
 func (t *Topic) build(ctx *pulumi.Context, name string, args Args) error {
-	_, err := kube.NewCustomResource(ctx, name+"-topic", "kafka.strimzi.io/v1", "KafkaTopic",
+	_, err := kube.NewCustomResource(ctx, name+"-topic", apiVersion, "KafkaTopic",
 		kube.Object{
 			Name: args.Name, Namespace: args.Namespace,
 			Labels: map[string]string{"strimzi.io/cluster": args.Cluster, "app.kubernetes.io/part-of": kube.PartOf},
