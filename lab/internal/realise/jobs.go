@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"slices"
 	"time"
 )
 
@@ -22,8 +23,11 @@ type JobResult struct {
 // RunJobs runs the site's Jobs one after the other, each once: what the program would wait for.
 func (l *Lab) RunJobs(ctx context.Context, siteName string) ([]JobResult, error) {
 	s := l.sites[siteName]
+	s.mu.Lock()
+	jobs := slices.Clone(s.jobs)
+	s.mu.Unlock()
 	var out []JobResult
-	for i, j := range s.jobs {
+	for i, j := range jobs {
 		s.mu.Lock()
 		s.runs++
 		name := fmt.Sprintf("%s-%s-%d-%d", siteName, j.Metadata.Name, i, s.runs)

@@ -3,6 +3,7 @@ package realise
 import (
 	"encoding/base64"
 	"fmt"
+	"sync"
 
 	"github.com/comptech-lab/redis-wal/lab/internal/manifest"
 )
@@ -108,11 +109,19 @@ type key struct{ namespace, name string }
 
 func keyOf(h manifest.Head) key { return key{h.Metadata.Namespace, h.Metadata.Name} }
 
-// values are what the Secrets or the ConfigMaps hold, by namespace, name and key.
-type values map[key]map[string][]byte
+// values are what the Secrets or the ConfigMaps hold, by namespace, name and key. Its methods are safe for concurrent use.
+type values struct {
+	kind string
+	mu   sync.RWMutex
+	data map[key]map[string][]byte
+}
+
+func newValues(kind string) *values {
+	return &values{kind: kind, data: make(map[key]map[string][]byte)}
+}
 
 // add takes over plain and base64 data, as the API server merges them.
-func (v values) add(h manifest.Head, plain, encoded map[string]string) error {
+func (v *values) add(h manifest.Head, plain, encoded map[string]string) error {
 	data := make(map[string][]byte)
 	for name, s := range encoded {
 		b, err := base64.StdEncoding.DecodeString(s)
@@ -124,18 +133,31 @@ func (v values) add(h manifest.Head, plain, encoded map[string]string) error {
 	for name, s := range plain {
 		data[name] = []byte(s)
 	}
-	v[keyOf(h)] = data
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.data[keyOf(h)] = data
 	return nil
 }
 
-func (v values) get(kind, namespace, name, field string) ([]byte, error) {
-	data, ok := v[key{namespace, name}]
+// all are the values of one object.
+func (v *values) all(namespace, name string) (map[string][]byte, error) {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	data, ok := v.data[key{namespace, name}]
 	if !ok {
-		return nil, fmt.Errorf("%s %s/%s: is not declared, and the lab has none of that name", kind, namespace, name)
+		return nil, fmt.Errorf("%s %s/%s: is not declared, and the lab has none of that name", v.kind, namespace, name)
+	}
+	return data, nil
+}
+
+func (v *values) get(namespace, name, field string) ([]byte, error) {
+	data, err := v.all(namespace, name)
+	if err != nil {
+		return nil, err
 	}
 	b, ok := data[field]
 	if !ok {
-		return nil, fmt.Errorf("%s %s/%s: has no key %q", kind, namespace, name, field)
+		return nil, fmt.Errorf("%s %s/%s: has no key %q", v.kind, namespace, name, field)
 	}
 	return b, nil
 }

@@ -95,13 +95,13 @@ func (s *site) mount(p pod, c container) (map[string]string, error) {
 
 func (s *site) files(namespace string, v volume) (map[string][]byte, error) {
 	files := make(map[string][]byte)
-	take := func(from values, kind, name string, src *source) error {
-		data, ok := from[key{namespace, name}]
-		if !ok {
+	take := func(from *values, name string, src *source) error {
+		data, err := from.all(namespace, name)
+		if err != nil {
 			if src.Optional {
 				return nil
 			}
-			return fmt.Errorf("%s %s/%s: is not declared, and the lab has none of that name", kind, namespace, name)
+			return err
 		}
 		items := src.Items
 		if len(items) == 0 {
@@ -112,7 +112,7 @@ func (s *site) files(namespace string, v volume) (map[string][]byte, error) {
 		for _, it := range items {
 			content, ok := data[it.Key]
 			if !ok && !src.Optional {
-				return fmt.Errorf("%s %s/%s: has no key %q", kind, namespace, name, it.Key)
+				return fmt.Errorf("%s %s/%s: has no key %q", from.kind, namespace, name, it.Key)
 			}
 			if ok {
 				files[it.Path] = content
@@ -122,17 +122,17 @@ func (s *site) files(namespace string, v volume) (map[string][]byte, error) {
 	}
 	switch {
 	case v.Secret != nil:
-		return files, take(s.secrets, "Secret", v.Secret.SecretName, v.Secret)
+		return files, take(s.secrets, v.Secret.SecretName, v.Secret)
 	case v.ConfigMap != nil:
-		return files, take(s.configMaps, "ConfigMap", v.ConfigMap.Name, v.ConfigMap)
+		return files, take(s.configMaps, v.ConfigMap.Name, v.ConfigMap)
 	case v.Projected != nil:
 		for _, src := range v.Projected.Sources {
 			var err error
 			switch {
 			case src.Secret != nil:
-				err = take(s.secrets, "Secret", src.Secret.Name, src.Secret)
+				err = take(s.secrets, src.Secret.Name, src.Secret)
 			case src.ConfigMap != nil:
-				err = take(s.configMaps, "ConfigMap", src.ConfigMap.Name, src.ConfigMap)
+				err = take(s.configMaps, src.ConfigMap.Name, src.ConfigMap)
 			default:
 				err = errors.New("projected: the lab knows Secrets and ConfigMaps")
 			}
@@ -185,10 +185,10 @@ func (s *site) value(p pod, e envVar) (string, error) {
 		}
 		return "", fmt.Errorf("fieldRef %s: the lab knows status.podIP, metadata.name and metadata.namespace", from.FieldRef.FieldPath)
 	case from.SecretKeyRef != nil:
-		b, err := s.secrets.get("Secret", p.namespace, from.SecretKeyRef.Name, from.SecretKeyRef.Key)
+		b, err := s.secrets.get(p.namespace, from.SecretKeyRef.Name, from.SecretKeyRef.Key)
 		return string(b), err
 	case from.ConfigMapKeyRef != nil:
-		b, err := s.configMaps.get("ConfigMap", p.namespace, from.ConfigMapKeyRef.Name, from.ConfigMapKeyRef.Key)
+		b, err := s.configMaps.get(p.namespace, from.ConfigMapKeyRef.Name, from.ConfigMapKeyRef.Key)
 		return string(b), err
 	}
 	return "", errors.New("valueFrom: the lab knows fieldRef, secretKeyRef and configMapKeyRef")

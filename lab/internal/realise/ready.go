@@ -17,13 +17,13 @@ import (
 // readyWithin is more than a pod takes on a busy machine; a pod that is not ready then says why in its log.
 const readyWithin = 90 * time.Second
 
-// awaitReady waits for every pod's readiness probe.
-func (s *site) awaitReady(ctx context.Context) error {
+// AwaitReady waits for the readiness probe of every pod of a site.
+func (l *Lab) AwaitReady(ctx context.Context, siteName string) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, readyWithin, fmt.Errorf("not ready after %s", readyWithin))
 	defer cancel()
-	for _, p := range s.pods {
+	for _, p := range l.Pods(siteName) {
 		if err := await.True(ctx, "readiness", p.Ready); err != nil {
-			return fmt.Errorf("%w; see its log, %s", err, filepath.Base(s.lab.cfg.Group.LogFile(p.Name)))
+			return fmt.Errorf("site %s: %w; see its log, %s", siteName, err, filepath.Base(l.cfg.Group.LogFile(p.Name)))
 		}
 	}
 	return nil
@@ -39,9 +39,9 @@ func (s *site) clientOpts(spec mirror.Spec, e mirror.Endpoint) ([]kgo.Opt, error
 	if e.TLS != nil {
 		var pems [][]byte
 		for _, c := range e.TLS.TrustedCertificates {
-			data, ok := s.secrets[key{spec.Metadata.Namespace, c.SecretName}]
-			if !ok {
-				return nil, fmt.Errorf("tls: Secret %s/%s: is not declared, and the lab has none of that name", spec.Metadata.Namespace, c.SecretName)
+			data, err := s.secrets.all(spec.Metadata.Namespace, c.SecretName)
+			if err != nil {
+				return nil, fmt.Errorf("tls: %w", err)
 			}
 			found, err := certificates(data, c.Certificate, c.Pattern)
 			if err != nil {
@@ -56,7 +56,7 @@ func (s *site) clientOpts(spec mirror.Spec, e mirror.Endpoint) ([]kgo.Opt, error
 		opts = append(opts, kgo.DialTLSConfig(trust))
 	}
 	if a := e.Authentication; a != nil {
-		password, err := s.secrets.get("Secret", spec.Metadata.Namespace, a.PasswordSecret.SecretName, a.PasswordSecret.Password)
+		password, err := s.secrets.get(spec.Metadata.Namespace, a.PasswordSecret.SecretName, a.PasswordSecret.Password)
 		if err != nil {
 			return nil, fmt.Errorf("authentication: %w", err)
 		}

@@ -63,15 +63,16 @@ type site struct {
 	lab        *Lab
 	in         Input
 	log        *slog.Logger
-	secrets    values
-	configMaps values
-	skipped    map[string]int
-	redis      *redisfailover.Failover
-	mirrors    []*mirror.Mirror
-	pods       []*Pod
-	jobs       []job
-	runs       int // of Jobs, so that each has a log of its own
-	mu         sync.Mutex
+	secrets    *values
+	configMaps *values
+
+	mu      sync.Mutex
+	skipped map[string]int
+	redis   *redisfailover.Failover
+	mirrors []*mirror.Mirror
+	pods    []*Pod
+	jobs    []job
+	runs    int // of Jobs, so that each has a log of its own
 }
 
 // Pod is a running pod of a Deployment.
@@ -93,70 +94,91 @@ const podRestartAfter = time.Second
 // Start makes all sites real and returns when every pod is ready. Jobs are not run: [Lab.RunJobs] does. On an error all
 // that was started is left to Close.
 func Start(ctx context.Context, cfg Config, inputs ...Input) (*Lab, error) {
-	lab := &Lab{cfg: cfg, sites: make(map[string]*site)}
+	lab, err := Open(ctx, cfg, inputs...)
+	if err != nil {
+		return lab, err
+	}
 	g, gctx := errgroup.WithContext(ctx)
 	for _, in := range inputs {
-		s := &site{
-			lab: lab, in: in, log: cfg.Log.With("site", in.Site),
-			secrets: make(values), configMaps: make(values), skipped: make(map[string]int),
-		}
-		lab.sites[in.Site] = s
 		g.Go(func() error {
-			if err := s.start(gctx); err != nil {
-				return fmt.Errorf("site %s: %w", in.Site, err)
+			for _, o := range inOrder(in.Objects) {
+				if err := lab.Apply(gctx, in.Site, o); err != nil {
+					return err
+				}
 			}
-			return nil
+			return lab.AwaitReady(gctx, in.Site)
 		})
 	}
 	return lab, g.Wait()
 }
 
-// start goes through the kinds in the order in which one needs the other.
-func (s *site) start(ctx context.Context) error {
-	byKind, err := s.sort()
-	if err != nil {
-		return err
+// Open gives sites that hold only what is there before their programs. [Lab.Apply] makes objects real.
+func Open(ctx context.Context, cfg Config, inputs ...Input) (*Lab, error) {
+	lab := &Lab{cfg: cfg, sites: make(map[string]*site)}
+	for _, in := range inputs {
+		lab.sites[in.Site] = &site{
+			lab: lab, in: in, log: cfg.Log.With("site", in.Site),
+			secrets: newValues("Secret"), configMaps: newValues("ConfigMap"), skipped: make(map[string]int),
+		}
 	}
-	for _, step := range []struct {
-		kind string
-		make func(context.Context, manifest.Object) error
-	}{
-		{"Secret", s.makeSecret},
-		{"ConfigMap", s.makeConfigMap},
-		{"KafkaTopic", s.makeTopic},
-		{"KafkaUser", s.makeUser},
-		{"KafkaMirrorMaker2", s.makeMirror},
-		{"RedisFailover", s.makeRedis},
-		{"Deployment", s.makeDeployment},
-		{"Job", s.keepJob},
-	} {
-		for _, o := range byKind[step.kind] {
-			if err := step.make(ctx, o); err != nil {
-				return err
+	for _, in := range inputs {
+		for _, o := range in.Given {
+			if err := lab.Apply(ctx, in.Site, o); err != nil {
+				return lab, err
 			}
 		}
 	}
-	return s.awaitReady(ctx)
+	return lab, nil
 }
 
-func (s *site) sort() (map[string][]manifest.Object, error) {
-	byKind := make(map[string][]manifest.Object)
-	known := []string{"Secret", "ConfigMap", "KafkaTopic", "KafkaUser", "KafkaMirrorMaker2", "RedisFailover", "Deployment", "Job"}
-	for _, o := range slices.Concat(s.in.Given, s.in.Objects) {
-		h, err := manifest.As[manifest.Head](o)
-		if err != nil {
-			return nil, err
-		}
-		switch {
-		case slices.Contains(known, h.Kind):
-			byKind[h.Kind] = append(byKind[h.Kind], o)
-		case meaningless[h.Kind]:
-			s.skipped[h.Kind]++
-		default:
-			return nil, fmt.Errorf("%s: the lab does not know this kind: teach it, or list it as one that means nothing on one machine", h)
-		}
+// Apply makes one object of a site real. What it needs must have been applied before, as an engine sees to by its
+// dependencies. It does not wait for pods: [Lab.AwaitReady] does. A Job is kept for [Lab.RunJobs].
+func (l *Lab) Apply(ctx context.Context, siteName string, o manifest.Object) error {
+	s := l.sites[siteName]
+	h, err := manifest.As[manifest.Head](o)
+	if err != nil {
+		return fmt.Errorf("site %s: %w", siteName, err)
 	}
-	return byKind, nil
+	if meaningless[h.Kind] {
+		s.mu.Lock()
+		s.skipped[h.Kind]++
+		s.mu.Unlock()
+		return nil
+	}
+	apply, ok := s.makers()[h.Kind]
+	if !ok {
+		return fmt.Errorf("site %s: %s: the lab does not know this kind: teach it, or list it as one that means nothing on one machine", siteName, h)
+	}
+	if err := apply(ctx, o); err != nil {
+		return fmt.Errorf("site %s: %w", siteName, err)
+	}
+	return nil
+}
+
+// makers says how the objects of each kind become real.
+func (s *site) makers() map[string]func(context.Context, manifest.Object) error {
+	return map[string]func(context.Context, manifest.Object) error{
+		"Secret":            s.makeSecret,
+		"ConfigMap":         s.makeConfigMap,
+		"KafkaTopic":        s.makeTopic,
+		"KafkaUser":         s.makeUser,
+		"KafkaMirrorMaker2": s.makeMirror,
+		"RedisFailover":     s.makeRedis,
+		"Deployment":        s.makeDeployment,
+		"Job":               s.keepJob,
+	}
+}
+
+// inOrder sorts objects by kind, so that each comes after what it needs.
+func inOrder(objects []manifest.Object) []manifest.Object {
+	order := []string{"Secret", "ConfigMap", "KafkaTopic", "KafkaUser", "KafkaMirrorMaker2", "RedisFailover", "Deployment", "Job"}
+	place := func(o manifest.Object) int {
+		kind, _ := o["kind"].(string)
+		return slices.Index(order, kind)
+	}
+	out := slices.Clone(objects)
+	slices.SortStableFunc(out, func(a, b manifest.Object) int { return place(a) - place(b) })
+	return out
 }
 
 func (s *site) makeSecret(_ context.Context, o manifest.Object) error {
@@ -192,7 +214,7 @@ func (s *site) makeUser(ctx context.Context, o manifest.Object) error {
 	if ref == nil {
 		return fmt.Errorf("%s: spec.authentication.password.valueFrom.secretKeyRef: missing; the lab makes no passwords up", u)
 	}
-	password, err := s.secrets.get("Secret", u.Metadata.Namespace, ref.Name, ref.Key)
+	password, err := s.secrets.get(u.Metadata.Namespace, ref.Name, ref.Key)
 	if err != nil {
 		return fmt.Errorf("%s: %w", u, err)
 	}
@@ -204,12 +226,12 @@ func (s *site) makeRedis(ctx context.Context, o manifest.Object) error {
 	if err != nil {
 		return err
 	}
-	if s.redis != nil {
+	if s.lab.Redis(s.in.Site) != nil {
 		return fmt.Errorf("%s: the lab runs one RedisFailover per site", spec)
 	}
 	var password []byte
 	if name := spec.Spec.Auth.SecretPath; name != "" {
-		if password, err = s.secrets.get("Secret", spec.Metadata.Namespace, name, "password"); err != nil {
+		if password, err = s.secrets.get(spec.Metadata.Namespace, name, "password"); err != nil {
 			return fmt.Errorf("%s: %w", spec, err)
 		}
 	}
@@ -316,10 +338,14 @@ func probe(p pod) (url, ready string, err error) {
 
 func (s *site) keepJob(_ context.Context, o manifest.Object) error {
 	j, err := manifest.As[job](o)
-	if err == nil {
-		s.jobs = append(s.jobs, j)
+	if err != nil {
+		return err
 	}
-	return err
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	same := func(k job) bool { return keyOf(k.Head) == keyOf(j.Head) }
+	s.jobs = append(slices.DeleteFunc(s.jobs, same), j) // one that is replaced goes
+	return nil
 }
 
 // Ready is nil if the pod's readiness probe succeeds.
@@ -343,26 +369,44 @@ func (p *Pod) Ready(ctx context.Context) error {
 }
 
 // Skipped is how many objects of which kind of a site mean nothing here.
-func (l *Lab) Skipped(site string) map[string]int { return maps.Clone(l.sites[site].skipped) }
+func (l *Lab) Skipped(site string) map[string]int {
+	s := l.sites[site]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.skipped)
+}
 
 // Secret is one value of a Secret of the site.
 func (l *Lab) Secret(site, namespace, name, field string) ([]byte, error) {
-	return l.sites[site].secrets.get("Secret", namespace, name, field)
+	return l.sites[site].secrets.get(namespace, name, field)
 }
 
-// Redis is the site's Redis.
-func (l *Lab) Redis(site string) *redisfailover.Failover { return l.sites[site].redis }
+// Redis is the site's Redis; nil = none has been applied.
+func (l *Lab) Redis(site string) *redisfailover.Failover {
+	s := l.sites[site]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.redis
+}
 
 // Mirror is the direction that ends at the site.
 func (l *Lab) Mirror(site string) *mirror.Mirror {
-	if m := l.sites[site].mirrors; len(m) > 0 {
-		return m[0]
+	s := l.sites[site]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.mirrors) == 0 {
+		return nil
 	}
-	return nil
+	return s.mirrors[0]
 }
 
 // Pods are the pods of the site's Deployments.
-func (l *Lab) Pods(site string) []*Pod { return l.sites[site].pods }
+func (l *Lab) Pods(site string) []*Pod {
+	s := l.sites[site]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.pods)
+}
 
 // Close stops everything but Kafka, which it did not start.
 func (l *Lab) Close() error {
