@@ -42,6 +42,25 @@ test: deps ## everything that must be true of a commit
 	go test $(RACE) -shuffle=on $(LIGHT)
 	go test -shuffle=on -count=1 $(HEAVY)
 
+.PHONY: test-engine
+test-engine: engine-tools ## the real Pulumi engine on both stacks, with a stand-in for the provider plugin: preview, up, update, refresh, destroy
+	REDIS_WAL_ENGINE_TOOLS=$(CURDIR)/bin/engine go test -count=1 -timeout 20m ./engine/...
+
+.PHONY: engine-tools
+engine-tools: bin/engine/pulumi bin/engine/pulumi-language-go ## the Pulumi CLI and its language host for Go, built from their modules (the first time takes minutes)
+
+bin/engine/pulumi: tools/pulumi/go.mod tools/pulumi/go.sum
+	cd tools/pulumi && go build -ldflags '-s -w -X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=v3.250.0' \
+		-o ../../$@ github.com/pulumi/pulumi/pkg/v3/cmd/pulumi
+	@touch $@
+
+bin/engine/language-host: tools/pulumi-language-go/go.mod tools/pulumi-language-go/go.sum
+	cd tools/pulumi-language-go && go build -ldflags '-s -w' -o ../../$@ github.com/pulumi/pulumi/sdk/v3/go/pulumi-language-go
+	@touch $@
+
+bin/engine/pulumi-language-go: tools/pulumi-language-go/host.sh bin/engine/language-host
+	install -m 755 $< $@
+
 SECONDS ?= 600
 .PHONY: soak
 soak: deps ## the model test with seed after seed for SECONDS=600; SEED=n begins at that one; a run that fails is printed with its seed

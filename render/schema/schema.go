@@ -14,6 +14,7 @@ import (
 	structural "k8s.io/apiextensions-apiserver/pkg/apiserver/schema"
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/pruning"
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
 //go:embed crds/*.yaml
@@ -89,7 +90,13 @@ func id(object map[string]any) string {
 }
 
 // Problems are the fields that the object's schema does not know or does not allow, each with its path.
-func (s *Schemas) Problems(object map[string]any) ([]string, error) {
+func (s *Schemas) Problems(object map[string]any) ([]string, error) { return s.problems(object, false) }
+
+// PartialProblems is [Schemas.Problems] for an object from which values were left out that are not known yet: nothing in it
+// counts as missing.
+func (s *Schemas) PartialProblems(object map[string]any) ([]string, error) { return s.problems(object, true) }
+
+func (s *Schemas) problems(object map[string]any, partial bool) ([]string, error) {
 	k, ok := s.kinds[id(object)]
 	if !ok {
 		return nil, fmt.Errorf("%s: no schema; add its CustomResourceDefinition to render/schema/crds", id(object))
@@ -105,6 +112,9 @@ func (s *Schemas) Problems(object map[string]any) ([]string, error) {
 	copied = whole(copied).(map[string]any)
 	var problems []string
 	for _, e := range validation.ValidateCustomResource(nil, copied, k.validator) {
+		if partial && e.Type == field.ErrorTypeRequired {
+			continue
+		}
 		problems = append(problems, e.Error())
 	}
 	unknown := pruning.PruneWithOptions(copied, k.structural, true, structural.UnknownFieldPathOptions{TrackUnknownFieldPaths: true})

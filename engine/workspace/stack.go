@@ -1,0 +1,104 @@
+package workspace
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/comptech-lab/redis-wal/render"
+)
+
+// Stack is a stack of a workspace.
+type Stack struct {
+	w        *Workspace
+	name     string
+	provider string
+	secrets  map[string]string // as they were set
+}
+
+// Stack makes the stack with this configuration, or goes on with the one that is there. provider is the value of
+// PULUMI_DEBUG_PROVIDERS: who answers in the place of the plugins.
+func (w *Workspace) Stack(ctx context.Context, config render.Stack, provider string) (*Stack, error) {
+	s := &Stack{w: w, name: config.Name, provider: provider}
+	if !exists(s.file()) {
+		if _, err := w.run(ctx, provider, "stack", "init", s.name, "--non-interactive"); err != nil {
+			return nil, err
+		}
+	}
+	return s, s.Configure(ctx, config)
+}
+
+// Configure changes the configuration of the stack.
+func (s *Stack) Configure(ctx context.Context, config render.Stack) error {
+	file := struct {
+		Salt   string         `yaml:"encryptionsalt,omitempty"`
+		Config map[string]any `yaml:"config"`
+	}{}
+	content, err := os.ReadFile(s.configFile())
+	if err != nil {
+		return err
+	}
+	if err := yaml.Unmarshal(content, &file); err != nil {
+		return fmt.Errorf("%s: %w", s.configFile(), err)
+	}
+	values := map[string]any{}
+	for key := range config.Secrets {
+		if secret, ok := file.Config[render.Project+":"+key]; ok {
+			values[render.Project+":"+key] = secret
+		}
+	}
+	for key, value := range config.Config {
+		values[render.Project+":"+key] = value
+	}
+	file.Config = values
+	if content, err = yaml.Marshal(file); err != nil {
+		return err
+	}
+	if err := os.WriteFile(s.configFile(), content, 0o600); err != nil {
+		return err
+	}
+	if maps.Equal(s.secrets, config.Secrets) {
+		return nil
+	}
+	args := []string{"config", "set-all", "--stack", s.name, "--non-interactive"}
+	for _, key := range slices.Sorted(maps.Keys(config.Secrets)) {
+		args = append(args, "--secret", render.Project+":"+key+"="+config.Secrets[key])
+	}
+	if _, err := s.w.run(ctx, s.provider, args...); err != nil {
+		return err
+	}
+	s.secrets = maps.Clone(config.Secrets)
+	return nil
+}
+
+func (s *Stack) configFile() string { return s.w.path("project", "Pulumi."+s.name+".yaml") }
+
+// file is where the backend keeps the stack's state.
+func (s *Stack) file() string {
+	return s.w.path("state", ".pulumi", "stacks", render.Project, s.name+".json")
+}
+
+// State is the stack's state as the backend keeps it.
+func (s *Stack) State() ([]byte, error) { return os.ReadFile(filepath.Clean(s.file())) }
+
+// Outputs are what the stack exports. Secret ones are hidden.
+func (s *Stack) Outputs(ctx context.Context) (map[string]any, error) {
+	out, err := s.w.run(ctx, s.provider, "stack", "output", "--json", "--stack", s.name)
+	if err != nil {
+		return nil, err
+	}
+	var values map[string]any
+	return values, json.Unmarshal(out, &values)
+}
+
+// Unprotect takes the protection from all resources of the stack: what an operator types before a destroy that is meant.
+func (s *Stack) Unprotect(ctx context.Context) error {
+	_, err := s.w.run(ctx, s.provider, "state", "unprotect", "--all", "--yes", "--stack", s.name)
+	return err
+}
