@@ -16,23 +16,28 @@ var faults = map[string]struct {
 	words                  string
 }{
 	"an unknown field of a custom resource": {
-		"kafka.strimzi.io/v1", "KafkaTopic", "planted", map[string]any{"spec": map[string]any{"partitions": 3, "replica": 3}},
+		"kafka.strimzi.io/v1", "KafkaTopic", "planted",
+		map[string]any{"spec": map[string]any{"partitions": 3, "replica": 3}},
 		"KafkaTopic kafka/planted: spec.replica: unknown field",
 	},
 	"a value out of range": {
-		"kafka.strimzi.io/v1", "KafkaTopic", "planted", map[string]any{"spec": map[string]any{"partitions": 0}},
+		"kafka.strimzi.io/v1", "KafkaTopic", "planted",
+		map[string]any{"spec": map[string]any{"partitions": 0}},
 		"KafkaTopic kafka/planted: spec.partitions: Invalid value: 0",
 	},
 	"an unknown field of a kind of Kubernetes": {
-		"v1", "Service", "planted", map[string]any{"spec": map[string]any{"port": 80}},
+		"v1", "Service", "planted",
+		map[string]any{"spec": map[string]any{"port": 80}},
 		`Service kafka/planted: unknown field "spec.port"`,
 	},
 	"a name that is none": {
-		"v1", "ConfigMap", "Not_A_Name", map[string]any{"data": map[string]any{}},
+		"v1", "ConfigMap", "Not_A_Name",
+		map[string]any{"data": map[string]any{}},
 		"ConfigMap kafka/Not_A_Name: metadata.name: a lowercase RFC 1123 subdomain",
 	},
 	"a version that does not exist": {
-		"kafka.strimzi.io/v9", "KafkaTopic", "planted", map[string]any{"spec": map[string]any{"partitions": 1}},
+		"kafka.strimzi.io/v9", "KafkaTopic", "planted",
+		map[string]any{"spec": map[string]any{"partitions": 1}},
 		"KafkaTopic kafka/planted: kafka.strimzi.io/v9 KafkaTopic: neither a kind of Kubernetes nor a custom resource with a schema",
 	},
 }

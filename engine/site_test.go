@@ -243,4 +243,3 @@ func TestAMissingCLIFails(t *testing.T) {
 		t.Errorf("got %v, want an error that names the remedy", err)
 	}
 }
-

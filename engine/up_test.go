@@ -88,7 +88,7 @@ func TestUpAndUpAgain(t *testing.T) {
 	}
 }
 
-// More appliers are more appliers: nothing that the check has proved is in doubt.
+// More appliers are more appliers: one object is updated, none replaced, and nothing that the check has proved is in doubt.
 func TestReplicaCount(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, "dc")
@@ -141,8 +141,8 @@ func TestVolumeSize(t *testing.T) {
 	claim := standin.Ref{Kind: "PersistentVolumeClaim", Namespace: "redis", Name: "redis-data-rfr-redis-0"}
 	before := s.cluster.Objects.UID(claim)
 	s.change("redis.storage.size", "16Gi")
-	s.bad(s.ended(s.stack.Preview(t.Context())), "PersistentVolumeClaim redis/redis-data-rfr-redis-0 is invalid",
-		"spec.resources.requests.storage: Forbidden: field can not be less than the previous value")
+	s.bad(s.ended(s.stack.Preview(t.Context())), "PersistentVolumeClaim redis/redis-data-rfr-redis-",
+		"is invalid: spec.resources.requests.storage: Forbidden: field can not be less than the previous value")
 	s.change("redis.storage.size", "64Gi")
 	s.up()
 	if after := s.cluster.Objects.UID(claim); before == "" || after != before {

@@ -46,6 +46,10 @@ func Declare(ctx *pulumi.Context, opts ...pulumi.ResourceOption) error {
 		Kubeconfig:            optional(cfg.Kubeconfig),
 		Context:               optional(cfg.Context),
 		UpsertExistingObjects: pulumi.Bool(cfg.Adopt),
+		// What is retained cannot be replaced: the old one stays, and two of one name cannot exist. So a new password and a new
+		// script change their Secret and their ConfigMap where they are.
+		EnableSecretMutable:    pulumi.Bool(true),
+		EnableConfigMapMutable: pulumi.Bool(true),
 	})
 	if err != nil {
 		return fmt.Errorf("provider: %w", err)

@@ -198,8 +198,12 @@ func (a Args) convergence() (convergence.Args, error) {
 	}, err
 }
 
-// desired is a hash of what the site is to be: of plain values only, so that it is known in a preview, and of no secret.
+// desired is a hash of what decides the data and the way that they take: of plain values only, so that it is known in a
+// preview, and of no secret. The check runs again when it changes. How many do the work, and how much room they have, decides
+// neither.
 func (a Args) desired() (string, error) {
+	a.Applier.Replicas, a.Mirror.Replicas, a.Redis.Replicas, a.Sentinel.Replicas, a.Sentinel.Quorum = 0, 0, 0, 0, 0
+	a.Redis.Storage, a.Storage.Backup = Volume{}, storage.Backup{}
 	text, err := json.Marshal(a)
 	if err != nil {
 		return "", fmt.Errorf("hash of the desired state: %w", err)

@@ -108,6 +108,10 @@ func (s *Server) Create(ctx context.Context, req *rpc.CreateRequest) (*rpc.Creat
 		return nil, err
 	}
 	object, _ := plain(inputs)
+	if req.GetPreview() {
+		// No id: it is not known yet. Nor is it known whether the object that exists is to be replaced, so that is no error.
+		return &rpc.CreateResponse{Properties: req.GetProperties()}, nil
+	}
 	r := RefOf(object)
 	if old, ok := s.Objects.get(r); ok {
 		if !s.options().upsert {
@@ -117,9 +121,6 @@ func (s *Server) Create(ctx context.Context, req *rpc.CreateRequest) (*rpc.Creat
 		if why := refused(old.Object, object); why != "" {
 			return nil, status.Errorf(codes.InvalidArgument, "%s is invalid: %s", r, why)
 		}
-	}
-	if req.GetPreview() {
-		return &rpc.CreateResponse{Properties: req.GetProperties()}, nil // no id: it is not known yet
 	}
 	out, err := s.realise(ctx, "create", inputs, nil, object)
 	if err != nil {
@@ -140,7 +141,10 @@ func (s *Server) Update(ctx context.Context, req *rpc.UpdateRequest) (*rpc.Updat
 	}
 	object, _ := plain(inputs)
 	old, _ := plain(before)
-	live, _ := s.Objects.get(RefOf(object))
+	live, ok := s.Objects.get(RefOf(object))
+	if !ok {
+		return nil, status.Errorf(codes.NotFound, "%s not found; pulumi refresh makes the state agree with the cluster", RefOf(object))
+	}
 	if why := refused(live.Object, object); why != "" {
 		return nil, status.Errorf(codes.InvalidArgument, "%s is invalid: %s", RefOf(object), why)
 	}

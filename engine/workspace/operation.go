@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/apitype"
@@ -70,14 +71,18 @@ func (s *Stack) Up(ctx context.Context, flags ...string) (*Result, error) {
 	return s.operation(ctx, "up", append(flags, "--yes", "--skip-preview")...)
 }
 
-// Refresh makes the state agree with the cluster.
+// Refresh makes the state agree with the cluster. With the flag --preview-only it only says how they differ.
 func (s *Stack) Refresh(ctx context.Context, flags ...string) (*Result, error) {
-	return s.operation(ctx, "refresh", append(flags, "--yes", "--skip-preview")...)
+	if !slices.Contains(flags, "--preview-only") {
+		flags = append(flags, "--yes", "--skip-preview")
+	}
+	return s.operation(ctx, "refresh", flags...)
 }
 
-// Destroy deletes what the stack made, except what is retained.
+// Destroy deletes what the stack made, except what is retained. It previews first, as for a person: an error of the preview
+// leaves everything as it is.
 func (s *Stack) Destroy(ctx context.Context, flags ...string) (*Result, error) {
-	return s.operation(ctx, "destroy", append(flags, "--yes", "--skip-preview")...)
+	return s.operation(ctx, "destroy", append(flags, "--yes")...)
 }
 
 // operation runs the CLI. The error says that it could not be run; how it ended is in the result.
