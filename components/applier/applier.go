@@ -237,7 +237,7 @@ func (a *Applier) build(ctx *pulumi.Context, name string, args Args) error {
 	if args.SigningKey != nil {
 		secret := object
 		secret.Name = args.Credentials.Signing
-		if err := kube.NewSecret(ctx, name+"-signing", secret, pulumi.StringMap{SigningKey: args.SigningKey}, parent); err != nil {
+		if err := kube.NewSecret(ctx, name+"-signing", secret, pulumi.StringMap{SigningKey: args.SigningKey}, parent, pulumi.RetainOnDelete(true)); err != nil {
 			return err
 		}
 	}

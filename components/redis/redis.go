@@ -228,13 +228,13 @@ func (r *Redis) build(ctx *pulumi.Context, name string, args Args) error {
 
 	if args.Password != nil {
 		data := pulumi.StringMap{PasswordKey: args.Password}
-		if err := kube.NewSecret(ctx, name+"-auth", object("-auth"), data, parent); err != nil {
+		if err := kube.NewSecret(ctx, name+"-auth", object("-auth"), data, parent, pulumi.RetainOnDelete(true)); err != nil {
 			return err
 		}
 	}
 	if args.ReaderPassword != nil {
 		data := pulumi.StringMap{"username": pulumi.String(ReaderUser), PasswordKey: args.ReaderPassword}
-		if err := kube.NewSecret(ctx, name+"-reader", object("-reader"), data, parent); err != nil {
+		if err := kube.NewSecret(ctx, name+"-reader", object("-reader"), data, parent, pulumi.RetainOnDelete(true)); err != nil {
 			return err
 		}
 	}
