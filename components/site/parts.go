@@ -204,6 +204,7 @@ func (a Args) convergence() (convergence.Args, error) {
 func (a Args) desired() (string, error) {
 	a.Applier.Replicas, a.Mirror.Replicas, a.Redis.Replicas, a.Sentinel.Replicas, a.Sentinel.Quorum = 0, 0, 0, 0, 0
 	a.Redis.Storage, a.Storage.Backup = Volume{}, storage.Backup{}
+	a.Producers = nil // whoever may append, the records are decided alike
 	text, err := json.Marshal(a)
 	if err != nil {
 		return "", fmt.Errorf("hash of the desired state: %w", err)
