@@ -165,7 +165,7 @@ func TestAdopt(t *testing.T) {
 			uids := map[standin.Ref]string{}
 			for _, o := range s.graph().Objects() {
 				if o.Kind() == "Job" {
-					continue // Argo CD deletes it when it has succeeded
+					continue // docs/migrate.md deletes it: a Job that has ended does not run again
 				}
 				object := o.Object
 				object["status"] = map[string]any{"by": "somebody"}
@@ -177,6 +177,9 @@ func TestAdopt(t *testing.T) {
 			if adopt {
 				s.up()
 				s.wantChanges(s.good(s.stack.Preview(t.Context(), "--expect-no-changes")))
+				s.change("adopt", false)
+				s.wantChanges(s.up())
+				s.good(s.stack.Preview(t.Context(), "--expect-no-changes"))
 			} else {
 				s.bad(s.ended(s.stack.Up(t.Context())), "already exists")
 			}
@@ -189,5 +192,36 @@ func TestAdopt(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A state that is lost is made again from the cluster, and nothing is made anew. The Job that has ended is deleted before, so
+// that the check runs again: a Job runs once, and one of an older image cannot be changed.
+func TestLostState(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, "dc")
+	s.up()
+	if err := s.stack.Forget(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	uids := map[standin.Ref]string{}
+	for _, r := range s.cluster.Objects.List() {
+		uids[r] = s.cluster.Objects.UID(r)
+	}
+	s.configure(s.config.With("adopt", true).With("applier.image", "ghcr.io/comptech-lab/redis-applier:0.2.0"))
+	s.bad(s.ended(s.stack.Up(t.Context())), "Job redis/redis-convergence is invalid: spec.template: field is immutable")
+	job := standin.Ref{Kind: "Job", Namespace: "redis", Name: "redis-convergence"}
+	if err := s.cluster.Objects.Take(job); err != nil {
+		t.Fatal(err)
+	}
+	delete(uids, job)
+	s.up()
+	for r, uid := range uids {
+		if s.cluster.Objects.UID(r) != uid {
+			t.Errorf("%s is another one now", r)
+		}
+	}
+	if s.jobs.ran() != 2 {
+		t.Errorf("the check ran %d times, want twice", s.jobs.ran())
 	}
 }

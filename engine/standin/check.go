@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -135,24 +136,47 @@ func selects(selector, labels map[string]string) []string {
 
 // refused is what an API server says to a change of an object that exists, also in the dry run of a preview; empty = nothing.
 func refused(old, next map[string]any) string {
+	for _, path := range replacing[groupKind(next)] {
+		if kind := next["kind"]; kind == "Secret" || kind == "ConfigMap" {
+			break // that is the provider's choice; an API server lets them change
+		}
+		if now := at(next, path); now != nil && !reflect.DeepEqual(over(at(old, path), now), at(old, path)) {
+			return path + ": field is immutable"
+		}
+	}
 	if next["kind"] != "PersistentVolumeClaim" {
 		return ""
 	}
-	was, now := storage(old), storage(next)
-	if was == "" || now == "" || was == now {
-		return ""
-	}
+	was, now := text(at(old, claimSize)), text(at(next, claimSize))
 	a, errA := resource.ParseQuantity(was)
 	b, errB := resource.ParseQuantity(now)
 	if errA != nil || errB != nil || b.Cmp(a) >= 0 {
 		return ""
 	}
-	return fmt.Sprintf("spec.resources.requests.storage: Forbidden: field can not be less than the previous value: %s after %s", now, was)
+	return fmt.Sprintf("%s: Forbidden: field can not be less than the previous value: %s after %s", claimSize, now, was)
 }
 
-func storage(claim map[string]any) string {
-	spec, _ := claim["spec"].(map[string]any)
-	resources, _ := spec["resources"].(map[string]any)
-	requests, _ := resources["requests"].(map[string]any)
-	return text(requests["storage"])
+const claimSize = "spec.resources.requests.storage"
+
+// at is the value at a path of names.
+func at(object map[string]any, path string) any {
+	var v any = object
+	for _, name := range strings.Split(path, ".") {
+		m, ok := v.(map[string]any)
+		if !ok {
+			return nil
+		}
+		v = m[name]
+	}
+	return v
+}
+
+// over is what a server-side apply makes of base: top's fields, and base's others.
+func over(base, top any) any {
+	below, ok := base.(map[string]any)
+	above, okToo := top.(map[string]any)
+	if ok && okToo {
+		return merged(below, above)
+	}
+	return top
 }

@@ -29,16 +29,21 @@ var replacing = map[string][]string{
 
 // replacing are the fields of an object whose change replaces it.
 func (o providerOptions) replacing(object map[string]any) []string {
+	kind := groupKind(object)
+	fields := replacing[kind]
+	if kind == "/Secret" && o.secretMutable || kind == "/ConfigMap" && o.configMapMutable {
+		fields = slices.DeleteFunc(slices.Clone(fields), func(f string) bool { return f != "type" })
+	}
+	return append([]string{"apiVersion", "kind", "metadata.name", "metadata.namespace"}, fields...)
+}
+
+// groupKind is an object's kind with its group before it, as in the table.
+func groupKind(object map[string]any) string {
 	group, _, grouped := strings.Cut(text(object["apiVersion"]), "/")
 	if !grouped {
 		group = ""
 	}
-	kind := text(object["kind"])
-	fields := replacing[group+"/"+kind]
-	if group == "" && (kind == "Secret" && o.secretMutable || kind == "ConfigMap" && o.configMapMutable) {
-		fields = slices.DeleteFunc(slices.Clone(fields), func(f string) bool { return f != "type" })
-	}
-	return append([]string{"apiVersion", "kind", "metadata.name", "metadata.namespace"}, fields...)
+	return group + "/" + text(object["kind"])
 }
 
 // difference is what the engine is told of a change from old to next.
@@ -81,12 +86,16 @@ func within(path, field string) bool {
 
 // unready are the replaced fields of an object that asks to be replaced when it is not ready.
 func unready(object map[string]any) []string {
-	meta, _ := object["metadata"].(map[string]any)
-	notes, _ := meta["annotations"].(map[string]any)
-	if object["kind"] == "Job" && text(notes[replaceUnready]) == "true" {
+	if object["kind"] == "Job" && annotated(object, replaceUnready) {
 		return []string{`metadata.annotations["` + replaceUnready + `"]`}
 	}
 	return nil
+}
+
+// annotated says whether the object has the annotation with the value true.
+func annotated(object map[string]any, name string) bool {
+	notes, _ := at(object, "metadata.annotations").(map[string]any)
+	return text(notes[name]) == "true"
 }
 
 // replaceUnready is the annotation of a Job that is to be made anew as long as it has not succeeded.

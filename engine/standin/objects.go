@@ -216,7 +216,6 @@ func (o *Objects) apply(verb string, old, object map[string]any) (kept, error) {
 	}
 	k.Object = merged(without(k.Object, old, object), object)
 	k.Version++
-	k.NotReady = nil
 	o.events = append(o.events, Event{verb, r})
 	return *k, o.save()
 }

@@ -160,17 +160,21 @@ func (s *Server) Update(ctx context.Context, req *rpc.UpdateRequest) (*rpc.Updat
 
 // realise keeps the object and waits until it does what it should.
 func (s *Server) realise(ctx context.Context, verb string, inputs resource.PropertyMap, old, object map[string]any) (*structpb.Struct, error) {
+	before, existed := s.Objects.get(RefOf(object))
 	k, err := s.Objects.apply(verb, old, object)
 	if err != nil {
 		return nil, status.Error(codes.InvalidArgument, err.Error())
 	}
-	reasons := s.await(ctx, k.Object)
-	out, err := write(outputs(k, inputs))
-	if err != nil || len(reasons) == 0 {
-		return out, err
+	reasons := before.NotReady
+	if !existed || object["kind"] != "Job" { // a Job runs once
+		reasons = s.await(ctx, k.Object)
 	}
 	if err := s.Objects.notReady(RefOf(object), reasons); err != nil {
 		return nil, err
+	}
+	out, err := write(outputs(k, inputs))
+	if err != nil || len(reasons) == 0 {
+		return out, err
 	}
 	asked, err := write(inputs)
 	if err != nil {
@@ -190,19 +194,13 @@ func (s *Server) await(ctx context.Context, object map[string]any) []string {
 	err := s.cluster.Apply(ctx, clone(object))
 	var notReady *NotReady
 	switch {
-	case err == nil || skipsAwait(object):
+	case err == nil || annotated(object, "pulumi.com/skipAwait"):
 		return nil
 	case errors.As(err, &notReady):
 		return notReady.Reasons
 	default:
 		return []string{err.Error()}
 	}
-}
-
-func skipsAwait(object map[string]any) bool {
-	meta, _ := object["metadata"].(map[string]any)
-	notes, _ := meta["annotations"].(map[string]any)
-	return text(notes["pulumi.com/skipAwait"]) == "true"
 }
 
 // initFailed tells the engine that the object exists and is not ready: it is in the state from now on, with the reasons.

@@ -102,3 +102,9 @@ func (s *Stack) Unprotect(ctx context.Context) error {
 	_, err := s.w.run(ctx, s.provider, "state", "unprotect", "--all", "--yes", "--stack", s.name)
 	return err
 }
+
+// Forget drops the stack's state, and leaves the cluster as it is.
+func (s *Stack) Forget(ctx context.Context) error {
+	_, err := s.w.run(ctx, s.provider, "state", "delete", "--all", "--force", "--yes", "--stack", s.name)
+	return err
+}
