@@ -7,9 +7,9 @@ LDFLAGS  := -s -w -X main.version=$(VERSION)
 # kmsg is generated code for every message of Kafka's; inlining its helpers at each of their thousands of calls would cost 0.45 MB.
 SMALL    := -trimpath -tags nethttpomithttp2 -gcflags=github.com/twmb/franz-go/pkg/kmsg=-l
 # What must not wait for the Kubernetes SDK, and is worth the race detector.
-LIGHT     = ./wal/... ./applier/... ./converge/... ./internal/... $(shell go list ./lab/internal/... | grep -v 'lab/internal/program$$')
+LIGHT     = ./wal/... ./applier/... ./converge/... ./internal/... $(shell go list ./lab/internal/... | grep -vE 'lab/internal/(program|deploy)$$')
 # What is built on the generated SDK: instrumenting that takes minutes and finds nothing of ours.
-HEAVY    := ./components/... ./stacks/... ./render/... ./infra/... ./lab ./lab/internal/program
+HEAVY    := ./components/... ./stacks/... ./render/... ./infra/... ./lab ./lab/internal/program ./lab/internal/deploy
 RACE     := $(shell command -v gcc >/dev/null && echo -race)
 TOOL     := go tool -modfile=tools/go.mod
 
@@ -25,12 +25,12 @@ deps: ## install what is missing on this machine (Debian: redis-server)
 		else sudo apt-get update -q && sudo DEBIAN_FRONTEND=noninteractive apt-get install -yq redis-server redis-tools; fi; } >&2
 
 .PHONY: demo
-demo: deps ## both sites on this machine, 200,000 operations, two crashes, and the proof that the sites are equal
-	@go run ./lab demo
+demo: deps $(if $(PULUMI),engine-tools) ## both sites on this machine, 200,000 operations, two crashes, and the proof that the sites are equal; PULUMI=1: made by `pulumi up`
+	@go run ./lab demo $(if $(PULUMI),-pulumi)
 
 .PHONY: lab
-lab: deps ## both sites on this machine, left running; prints the addresses
-	@go run ./lab up
+lab: deps $(if $(PULUMI),engine-tools) ## both sites on this machine, left running; prints the addresses; PULUMI=1: made by `pulumi up`
+	@go run ./lab up $(if $(PULUMI),-pulumi)
 
 .PHONY: lab-down
 lab-down: ## end the lab and leave nothing
@@ -45,6 +45,7 @@ test: deps ## everything that must be true of a commit
 .PHONY: test-engine
 test-engine: engine-tools ## the real Pulumi engine on both stacks, with a stand-in for the provider plugin: preview, up, update, refresh, destroy
 	REDIS_WAL_ENGINE_TOOLS=$(CURDIR)/bin/engine go test -count=1 -timeout 20m ./engine/...
+	REDIS_WAL_ENGINE_TOOLS=$(CURDIR)/bin/engine go test -count=1 -run OneAfterTheOther ./lab
 
 .PHONY: engine-tools
 engine-tools: bin/engine/pulumi bin/engine/pulumi-language-go ## the Pulumi CLI and its language host for Go, built from their modules (the first time takes minutes)

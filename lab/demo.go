@@ -12,11 +12,14 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/redis/go-redis/v9/logging"
 
 	"github.com/comptech-lab/redis-wal/lab/internal/demo"
+	"github.com/comptech-lab/redis-wal/lab/internal/deploy"
 	"github.com/comptech-lab/redis-wal/lab/internal/program"
+	"github.com/comptech-lab/redis-wal/lab/internal/realise"
 	"github.com/comptech-lab/redis-wal/lab/internal/sites"
 )
 
@@ -26,6 +29,7 @@ func runDemo(ctx context.Context, flags *flag.FlagSet, args []string, stdout, st
 	flags.IntVar(&plan.Rate, "rate", plan.Rate, "operations per second; 0 = as fast as possible")
 	flags.Uint64Var(&plan.Seed, "seed", plan.Seed, "the same seed makes the same operations")
 	keep := flags.Bool("keep", false, "keep the state folder with the logs")
+	pulumi := pulumiFlag(flags)
 	if err := flags.Parse(args); err != nil {
 		return exitUsage
 	}
@@ -33,7 +37,7 @@ func runDemo(ctx context.Context, flags *flag.FlagSet, args []string, stdout, st
 		fmt.Fprintln(stderr, "lab demo: no arguments, and at least 1000 operations")
 		return exitUsage
 	}
-	ok, err := theDemo(ctx, plan, *keep, stdout)
+	ok, err := theDemo(ctx, plan, *keep, *pulumi, stdout)
 	if err != nil {
 		fmt.Fprintf(stderr, "\nlab demo: %v\n", err)
 		return exitNot
@@ -44,7 +48,7 @@ func runDemo(ctx context.Context, flags *flag.FlagSet, args []string, stdout, st
 	return exitDone
 }
 
-func theDemo(ctx context.Context, plan demo.Plan, keep bool, stdout io.Writer) (ok bool, err error) {
+func theDemo(ctx context.Context, plan demo.Plan, keep, pulumi bool, stdout io.Writer) (ok bool, err error) {
 	dir, err := os.MkdirTemp("", "redis-wal-demo-")
 	if err != nil {
 		return false, err
@@ -62,7 +66,7 @@ func theDemo(ctx context.Context, plan demo.Plan, keep bool, stdout io.Writer) (
 	say := demo.NewNarrator(stdout)
 	say.Plain("redis-wal: two sites on this machine, as the program declares them")
 	say.Blank()
-	s, stop, err := bringUp(ctx, dir, say)
+	s, stop, err := bringUp(ctx, dir, pulumi, say)
 	if err != nil {
 		return false, err
 	}
@@ -75,8 +79,12 @@ func theDemo(ctx context.Context, plan demo.Plan, keep bool, stdout io.Writer) (
 	return ok, err
 }
 
+func pulumiFlag(flags *flag.FlagSet) *bool {
+	return flags.Bool("pulumi", false, "deploy with the real engine: `pulumi up` of both stacks (make engine-tools builds it)")
+}
+
 // bringUp starts both sites; the lab's own log goes into the state folder.
-func bringUp(ctx context.Context, dir string, say *demo.Narrator) (*sites.Sites, func() error, error) {
+func bringUp(ctx context.Context, dir string, pulumi bool, say *demo.Narrator) (*sites.Sites, func() error, error) {
 	logging.Disable() // go-redis writes to stderr that a Redis does not answer, which is what a demo of failures is made of
 	module, err := moduleDir()
 	if err != nil {
@@ -86,22 +94,50 @@ func bringUp(ctx context.Context, dir string, say *demo.Narrator) (*sites.Sites,
 	if err != nil {
 		return nil, nil, err
 	}
-	s, err := sites.Start(ctx, sites.Config{
-		Dir: dir, Module: module, Names: [2]string{"dc", "dr"}, Program: program.Program(module),
+	closeAll := logFile.Close
+	stacks := program.New(module)
+	cfg := sites.Config{
+		Dir: dir, Module: module, Names: [2]string{"dc", "dr"}, Program: stacks.Declare,
 		Log: slog.New(slog.NewTextHandler(logFile, nil)), Say: say.Step,
-	})
+	}
+	if pulumi {
+		engine, err := deploy.New(ctx, module, dir)
+		if err != nil {
+			return nil, nil, errors.Join(err, closeAll())
+		}
+		closeAll = func() error { return errors.Join(engine.Close(), logFile.Close()) }
+		cfg.Deploy = func(ctx context.Context, lab *realise.Lab, site string) error {
+			began := time.Now()
+			out, err := engine.Up(ctx, lab, site, stacks.Stack(site))
+			if err == nil {
+				say.Step("pulumi up", "--stack %s: %s, in %.1f s", site, resources(out), time.Since(began).Seconds())
+			}
+			return err
+		}
+	}
+	s, err := sites.Start(ctx, cfg)
 	if err != nil {
-		return nil, nil, errors.Join(err, logFile.Close())
+		return nil, nil, errors.Join(err, closeAll())
 	}
 	for _, site := range s.Names() {
 		if err := os.WriteFile(filepath.Join(dir, site+"-kafka-ca.crt"), s.Kafka(site).CA(), 0o600); err != nil {
-			return nil, nil, errors.Join(err, s.Close(), logFile.Close())
+			return nil, nil, errors.Join(err, s.Close(), closeAll())
 		}
 		say.Step("site "+site, "%d Redis, %d Sentinels, %d appliers, mirror %s", len(s.Redis(site).Redis()), len(s.Redis(site).Sentinels()),
 			len(s.Pods(site)), s.Mirror(site))
 	}
 	say.Step("skipped", "%s", skipped(s))
-	return s, func() error { return errors.Join(s.Close(), logFile.Close()) }, nil
+	return s, func() error { return errors.Join(s.Close(), closeAll()) }, nil
+}
+
+// resources is what the engine says of how many resources it made.
+func resources(out string) string {
+	for line := range strings.Lines(out) {
+		if line = strings.TrimSpace(line); strings.HasPrefix(line, "+ ") && strings.HasSuffix(line, " created") {
+			return strings.TrimPrefix(line, "+ ") + ", the check in it converged"
+		}
+	}
+	return "done"
 }
 
 func moduleDir() (string, error) {

@@ -28,7 +28,7 @@ func bringUpForTest(ctx context.Context, t *testing.T) (*sites.Sites, string, *b
 	t.Helper()
 	dir := t.TempDir()
 	var page bytes.Buffer
-	s, stop, err := bringUp(ctx, dir, demo.NewNarrator(&page))
+	s, stop, err := bringUp(ctx, dir, false, demo.NewNarrator(&page))
 	if err != nil {
 		logTails(t, dir)
 		t.Fatal(err)

@@ -190,7 +190,7 @@ func (s *Server) await(ctx context.Context, object map[string]any) []string {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer context.AfterFunc(s.ending, cancel)()
+	defer context.AfterFunc(s.untilInterrupted(), cancel)()
 	err := s.cluster.Apply(ctx, clone(object))
 	var notReady *NotReady
 	switch {
@@ -201,6 +201,12 @@ func (s *Server) await(ctx context.Context, object map[string]any) []string {
 	default:
 		return []string{err.Error()}
 	}
+}
+
+func (s *Server) untilInterrupted() context.Context {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ending
 }
 
 // initFailed tells the engine that the object exists and is not ready: it is in the state from now on, with the reasons.
@@ -276,8 +282,12 @@ func named(like map[string]any, token, urn, id string) Ref {
 	return r
 }
 
-// Cancel is called when the engine is interrupted: what is awaited is given up.
+// Cancel is called when the engine is interrupted, and when an operation failed: what is awaited now is given up. The next
+// operation is another engine's.
 func (s *Server) Cancel(context.Context, *emptypb.Empty) (*emptypb.Empty, error) {
-	s.end()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.interrupt()
+	s.ending, s.interrupt = context.WithCancel(context.Background())
 	return &emptypb.Empty{}, nil
 }

@@ -62,12 +62,11 @@ type Server struct {
 	grpc    *grpc.Server
 	port    int
 	served  chan error
-	// ending is cancelled when the engine is interrupted: what is awaited is given up.
-	ending context.Context
-	end    context.CancelFunc
 
 	mu         sync.Mutex
 	configured providerOptions
+	ending     context.Context // cancelled when the engine that runs now is interrupted
+	interrupt  context.CancelFunc
 }
 
 // Start serves on a free port of the loopback interface until [Server.Close].
@@ -89,7 +88,7 @@ func Start(opts Options) (*Server, error) {
 		grpc: grpc.NewServer(grpc.MaxRecvMsgSize(maxMessage), grpc.MaxSendMsgSize(maxMessage)),
 		port: listener.Addr().(*net.TCPAddr).Port,
 	}
-	s.ending, s.end = context.WithCancel(context.Background())
+	s.ending, s.interrupt = context.WithCancel(context.Background())
 	rpc.RegisterResourceProviderServer(s.grpc, s)
 	go func() { s.served <- s.grpc.Serve(listener) }()
 	return s, nil
@@ -100,7 +99,9 @@ func (s *Server) DebugProviders() string { return fmt.Sprintf("kubernetes:%d", s
 
 // Close ends what is awaited and the server. The objects stay in Options.File.
 func (s *Server) Close() error {
-	s.end()
+	s.mu.Lock()
+	s.interrupt()
+	s.mu.Unlock()
 	s.grpc.Stop()
 	if err := <-s.served; err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 		return err

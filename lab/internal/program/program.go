@@ -22,47 +22,61 @@ type Change struct {
 	Value any
 }
 
-// Program gives a [sites.Program] for the stacks whose configuration is in the folder dir. The changes are made to both.
-func Program(dir string, changes ...Change) sites.Program {
-	secrets := newSecrets()
-	return func(name, peer string, ca sites.Authorities) (sites.Declared, error) {
-		stack, err := render.Load(dir, name)
-		if err != nil {
-			return sites.Declared{}, err
-		}
-		stack = stack.With("kafka.ca", string(ca[name])).With("peerKafka.ca", []any{string(ca[peer])})
-		for _, c := range changes {
-			stack = stack.With(c.Path, c.Value)
-		}
-		cfg, err := decode(stack)
-		if err != nil {
-			return sites.Declared{}, err
-		}
-		for field, tls := range map[string]*bool{"kafka.tls": cfg.Kafka.TLS, "peerKafka.tls": cfg.PeerKafka.TLS} {
-			if tls != nil && !*tls {
-				return sites.Declared{}, fmt.Errorf("%s: the Kafka of the lab speaks TLS; want true", field)
-			}
-		}
-		stack = stack.WithSecrets(secrets.of(name, peer, stacks.SecretsOf(cfg)))
-		stack.Reveal = true
-		graph, err := render.Program(stack, false)
-		if err != nil {
-			return sites.Declared{}, err
-		}
-		names := site.NamesOf(cfg.Args)
-		d := sites.Declared{
-			Bootstrap: cfg.Kafka.Bootstrap, PeerBootstrap: cfg.PeerKafka.Bootstrap,
-			KafkaNamespace: cfg.Kafka.Namespace, KafkaCluster: cfg.Kafka.Cluster,
-			Log: cfg.Log.Topic, Partitions: int32(cfg.Log.Partitions), Producers: make(map[string]string),
-		}
-		for _, p := range cfg.Producers {
-			d.Producers[p.Name] = names.ProducerUser(p.Name)
-		}
-		for _, r := range graph.Objects() {
-			d.Objects = append(d.Objects, manifest.Object(r.Object))
-		}
-		return d, nil
+// Stacks are the stacks of a lab, with the secrets made up for it.
+type Stacks struct {
+	dir     string
+	changes []Change
+	secrets *fresh
+	stacks  map[string]render.Stack
+}
+
+// New reads the stacks whose configuration is in the folder dir. The changes are made to all.
+func New(dir string, changes ...Change) *Stacks {
+	return &Stacks{dir: dir, changes: changes, secrets: newSecrets(), stacks: make(map[string]render.Stack)}
+}
+
+// Stack is the configuration of a site's stack, once it was declared.
+func (s *Stacks) Stack(name string) render.Stack { return s.stacks[name] }
+
+// Declare is a [sites.Program].
+func (s *Stacks) Declare(name, peer string, ca sites.Authorities) (sites.Declared, error) {
+	stack, err := render.Load(s.dir, name)
+	if err != nil {
+		return sites.Declared{}, err
 	}
+	stack = stack.With("kafka.ca", string(ca[name])).With("peerKafka.ca", []any{string(ca[peer])})
+	for _, c := range s.changes {
+		stack = stack.With(c.Path, c.Value)
+	}
+	cfg, err := decode(stack)
+	if err != nil {
+		return sites.Declared{}, err
+	}
+	for field, tls := range map[string]*bool{"kafka.tls": cfg.Kafka.TLS, "peerKafka.tls": cfg.PeerKafka.TLS} {
+		if tls != nil && !*tls {
+			return sites.Declared{}, fmt.Errorf("%s: the Kafka of the lab speaks TLS; want true", field)
+		}
+	}
+	stack = stack.WithSecrets(s.secrets.of(name, peer, stacks.SecretsOf(cfg)))
+	stack.Reveal = true
+	s.stacks[name] = stack
+	graph, err := render.Program(stack, false)
+	if err != nil {
+		return sites.Declared{}, err
+	}
+	names := site.NamesOf(cfg.Args)
+	d := sites.Declared{
+		Bootstrap: cfg.Kafka.Bootstrap, PeerBootstrap: cfg.PeerKafka.Bootstrap,
+		KafkaNamespace: cfg.Kafka.Namespace, KafkaCluster: cfg.Kafka.Cluster,
+		Log: cfg.Log.Topic, Partitions: int32(cfg.Log.Partitions), Producers: make(map[string]string),
+	}
+	for _, p := range cfg.Producers {
+		d.Producers[p.Name] = names.ProducerUser(p.Name)
+	}
+	for _, r := range graph.Objects() {
+		d.Objects = append(d.Objects, manifest.Object(r.Object))
+	}
+	return d, nil
 }
 
 func decode(stack render.Stack) (stacks.Config, error) {

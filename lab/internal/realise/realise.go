@@ -16,8 +16,6 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/comptech-lab/redis-wal/lab/internal/broker"
 	"github.com/comptech-lab/redis-wal/lab/internal/loopback"
 	"github.com/comptech-lab/redis-wal/lab/internal/manifest"
@@ -26,10 +24,9 @@ import (
 	"github.com/comptech-lab/redis-wal/lab/internal/redisfailover"
 )
 
-// Input is one site: its program's objects and what is there before the program.
+// Input is one site: what is there before its program.
 type Input struct {
-	Site    string
-	Objects []manifest.Object
+	Site string
 	// Kafka is the site's Kafka; somebody else's stack on a cluster.
 	Kafka *broker.Kafka
 	// Addresses leads from the Kafka addresses in the objects to the lab's; the Services are added to it. Each site has its
@@ -68,6 +65,7 @@ type site struct {
 
 	mu      sync.Mutex
 	skipped map[string]int
+	running map[string]bool // objects for which something runs, by their names
 	redis   *redisfailover.Failover
 	mirrors []*mirror.Mirror
 	pods    []*Pod
@@ -91,34 +89,14 @@ func (p *Pod) Kill() error { return p.kept.Signal(syscall.SIGKILL) }
 // podRestartAfter is how long a killed pod of a Deployment stays away.
 const podRestartAfter = time.Second
 
-// Start makes all sites real and returns when every pod is ready. Jobs are not run: [Lab.RunJobs] does. On an error all
-// that was started is left to Close.
-func Start(ctx context.Context, cfg Config, inputs ...Input) (*Lab, error) {
-	lab, err := Open(ctx, cfg, inputs...)
-	if err != nil {
-		return lab, err
-	}
-	g, gctx := errgroup.WithContext(ctx)
-	for _, in := range inputs {
-		g.Go(func() error {
-			for _, o := range inOrder(in.Objects) {
-				if err := lab.Apply(gctx, in.Site, o); err != nil {
-					return err
-				}
-			}
-			return lab.AwaitReady(gctx, in.Site)
-		})
-	}
-	return lab, g.Wait()
-}
-
-// Open gives sites that hold only what is there before their programs. [Lab.Apply] makes objects real.
+// Open gives sites that hold only what is there before their programs. [Lab.Apply] makes objects real. On an error all that was
+// started is left to Close.
 func Open(ctx context.Context, cfg Config, inputs ...Input) (*Lab, error) {
 	lab := &Lab{cfg: cfg, sites: make(map[string]*site)}
 	for _, in := range inputs {
 		lab.sites[in.Site] = &site{
 			lab: lab, in: in, log: cfg.Log.With("site", in.Site),
-			secrets: newValues("Secret"), configMaps: newValues("ConfigMap"), skipped: make(map[string]int),
+			secrets: newValues("Secret"), configMaps: newValues("ConfigMap"), skipped: make(map[string]int), running: make(map[string]bool),
 		}
 	}
 	for _, in := range inputs {
@@ -149,10 +127,63 @@ func (l *Lab) Apply(ctx context.Context, siteName string, o manifest.Object) err
 	if !ok {
 		return fmt.Errorf("site %s: %s: the lab does not know this kind: teach it, or list it as one that means nothing on one machine", siteName, h)
 	}
-	if err := apply(ctx, o); err != nil {
+	switch h.Kind {
+	case "Secret", "ConfigMap", "Job": // the last one counts
+		err = apply(ctx, o)
+	default:
+		err = s.once(h, func() error { return apply(ctx, o) })
+	}
+	if err != nil {
 		return fmt.Errorf("site %s: %w", siteName, err)
 	}
 	return nil
+}
+
+// once makes something run for an object, unless it does already.
+func (s *site) once(h manifest.Head, start func() error) error {
+	mark := func(on bool) (was bool) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		was = s.running[h.String()]
+		s.running[h.String()] = on
+		return was
+	}
+	if mark(true) {
+		return fmt.Errorf("%s: is there already; the lab does not change what runs: stop it and start it again", h)
+	}
+	if err := start(); err != nil {
+		mark(false)
+		return err
+	}
+	return nil
+}
+
+// Forget is told that an object was deleted. A Job is not run any more; what runs can only be ended with the lab.
+func (l *Lab) Forget(siteName string, o manifest.Object) error {
+	s := l.sites[siteName]
+	h, err := manifest.As[manifest.Head](o)
+	if err != nil {
+		return fmt.Errorf("site %s: %w", siteName, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.running[h.String()] {
+		return fmt.Errorf("site %s: %s: the lab ends all that runs at once; stop it", siteName, h)
+	}
+	if h.Kind == "Job" {
+		s.jobs = slices.DeleteFunc(s.jobs, func(j job) bool { return keyOf(j.Head) == keyOf(h) })
+	}
+	return nil
+}
+
+// ApplyAll makes objects real in the order in which they need each other, and waits for the pods. Jobs are not run.
+func (l *Lab) ApplyAll(ctx context.Context, siteName string, objects []manifest.Object) error {
+	for _, o := range inOrder(objects) {
+		if err := l.Apply(ctx, siteName, o); err != nil {
+			return err
+		}
+	}
+	return l.AwaitReady(ctx, siteName)
 }
 
 // makers says how the objects of each kind become real.

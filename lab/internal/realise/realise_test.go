@@ -115,15 +115,18 @@ func start(t *testing.T, objs []manifest.Object) (*realise.Lab, context.Context,
 	}
 	addresses := realise.NewAddresses()
 	addresses.AddService("kafka-bootstrap", "kafka", 9095, "127.9.9.9:9095", "127.9.9.10:9095")
-	lab, err := realise.Start(ctx, realise.Config{
+	lab, err := realise.Open(ctx, realise.Config{
 		Dir: dir, Binary: exe, Group: group, Block: blk, Log: slog.New(slog.DiscardHandler),
-	}, realise.Input{Site: "dc", Objects: objs, Addresses: addresses})
+	}, realise.Input{Site: "dc", Addresses: addresses})
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() {
 		if err := lab.Close(); err != nil {
 			t.Error(err)
 		}
 	})
-	return lab, ctx, err
+	return lab, ctx, lab.ApplyAll(ctx, "dc", objs)
 }
 
 func seen(ctx context.Context, p *realise.Pod) (map[string]string, error) {

@@ -57,6 +57,8 @@ type Config struct {
 	Names [2]string
 	// Program declares them.
 	Program Program
+	// Deploy makes a site's objects real; nil = they are applied one by one. It is called for both sites at once.
+	Deploy func(ctx context.Context, lab *realise.Lab, site string) error
 	// Log gets what operators and kubelets would log.
 	Log *slog.Logger
 	// Say gets a line for each step that is done.
@@ -129,18 +131,34 @@ func Start(ctx context.Context, cfg Config) (_ *Sites, err error) {
 			addresses.Add(external, s.kafka[peer].Addrs()...)
 		}
 		inputs = append(inputs, realise.Input{
-			Site: name, Kafka: s.kafka[name], Addresses: addresses, Objects: d.Objects, Given: []manifest.Object{clusterCA(d, ca[name])},
+			Site: name, Kafka: s.kafka[name], Addresses: addresses, Given: []manifest.Object{clusterCA(d, ca[name])},
 		})
 	}
 	cfg.Say("program", "%s, in %.1f s", strings.Join(counts, ", "), time.Since(began).Seconds())
 	if err := build.Wait(); err != nil {
 		return s, err
 	}
-	s.Lab, err = realise.Start(ctx, realise.Config{
+	s.Lab, err = realise.Open(ctx, realise.Config{
 		Dir: cfg.Dir, Binary: s.Binary, Group: s.Group, Block: s.Block, Log: cfg.Log,
 	}, inputs...)
 	s.closers = append(s.closers, s.Lab.Close)
-	return s, err
+	if err != nil {
+		return s, err
+	}
+	deploy := cfg.Deploy
+	if deploy == nil {
+		deploy = s.apply
+	}
+	g, gctx := errgroup.WithContext(ctx)
+	for _, name := range cfg.Names {
+		g.Go(func() error { return deploy(gctx, s.Lab, name) })
+	}
+	return s, g.Wait()
+}
+
+// apply makes a site's objects real in the order in which they need each other.
+func (s *Sites) apply(ctx context.Context, lab *realise.Lab, site string) error {
+	return lab.ApplyAll(ctx, site, s.declared[site].Objects)
 }
 
 // clusterCA is the Secret that Strimzi publishes for each Kafka.
