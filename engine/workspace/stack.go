@@ -103,7 +103,23 @@ func (s *Stack) Unprotect(ctx context.Context) error {
 	return err
 }
 
-// Forget drops the stack's state, and leaves the cluster as it is.
+// Export is the stack's state as `pulumi stack export` gives it. Secrets in it are encrypted.
+func (s *Stack) Export(ctx context.Context) ([]byte, error) {
+	return s.w.run(ctx, s.provider, "stack", "export", "--stack", s.name)
+}
+
+// Import replaces the stack's state with an exported one.
+func (s *Stack) Import(ctx context.Context, state []byte) error {
+	file := s.w.path("import.json")
+	if err := os.WriteFile(file, state, 0o600); err != nil {
+		return err
+	}
+	defer os.Remove(file)
+	_, err := s.w.run(ctx, s.provider, "stack", "import", "--file", file, "--stack", s.name)
+	return err
+}
+
+// Forget empties the state and leaves the cluster alone: what an operator types before the next up takes over what is there.
 func (s *Stack) Forget(ctx context.Context) error {
 	_, err := s.w.run(ctx, s.provider, "state", "delete", "--all", "--force", "--yes", "--stack", s.name)
 	return err
