@@ -9,7 +9,7 @@ SMALL    := -trimpath -tags nethttpomithttp2 -gcflags=github.com/twmb/franz-go/p
 # What must not wait for the Kubernetes SDK, and is worth the race detector.
 LIGHT     = ./wal/... ./applier/... ./converge/... ./internal/... $(shell go list ./lab/internal/... | grep -vE 'lab/internal/(program|deploy)$$')
 # What is built on the generated SDK: instrumenting that takes minutes and finds nothing of ours.
-HEAVY    := ./components/... ./stacks/... ./render/... ./infra/... ./lab ./lab/internal/program ./lab/internal/deploy
+HEAVY    := ./components/... ./stacks/... ./render/... ./infra/... ./engine/standin ./lab ./lab/internal/program ./lab/internal/deploy
 RACE     := $(shell command -v gcc >/dev/null && echo -race)
 TOOL     := go tool -modfile=tools/go.mod
 

@@ -16,6 +16,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	strict "k8s.io/apimachinery/pkg/runtime/serializer/json"
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -74,7 +75,7 @@ func (c *checker) problems(object map[string]any, partial bool) []string {
 	case err != nil:
 		list = append(list, err.Error())
 	}
-	if typed != nil {
+	if typed != nil && !partial {
 		list = append(list, rules(typed)...)
 	}
 	return list
@@ -114,9 +115,9 @@ func metadata(object map[string]any) []string {
 func rules(object runtime.Object) []string {
 	switch o := object.(type) {
 	case *appsv1.Deployment:
-		return selects(o.Spec.Selector.MatchLabels, o.Spec.Template.Labels)
+		return selects(o.Spec.Selector, o.Spec.Template.Labels)
 	case *appsv1.StatefulSet:
-		return selects(o.Spec.Selector.MatchLabels, o.Spec.Template.Labels)
+		return selects(o.Spec.Selector, o.Spec.Template.Labels)
 	case *batchv1.Job:
 		if p := o.Spec.Template.Spec.RestartPolicy; p != corev1.RestartPolicyNever && p != corev1.RestartPolicyOnFailure {
 			return []string{fmt.Sprintf("spec.template.spec.restartPolicy: %q: a Job wants Never or OnFailure", p)}
@@ -125,8 +126,11 @@ func rules(object runtime.Object) []string {
 	return nil
 }
 
-func selects(selector, labels map[string]string) []string {
-	for k, v := range selector {
+func selects(selector *metav1.LabelSelector, labels map[string]string) []string {
+	if selector == nil {
+		return []string{"spec.selector: required"}
+	}
+	for k, v := range selector.MatchLabels {
 		if labels[k] != v {
 			return []string{fmt.Sprintf("spec.selector.matchLabels.%s: %q does not match the template's label %q", k, v, labels[k])}
 		}
