@@ -39,8 +39,12 @@ var binary struct {
 }
 
 func run(m *testing.M) int {
-	defer func() { os.RemoveAll(binary.dir) }()
-	return m.Run()
+	code := m.Run()
+	if err := os.RemoveAll(binary.dir); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return code
 }
 
 func program(t *testing.T) string {

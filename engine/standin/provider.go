@@ -31,7 +31,12 @@ func (s *Server) GetPluginInfo(context.Context, *emptypb.Empty) (*rpc.PluginInfo
 
 // Configure takes the provider's arguments, and says that secrets and previews are understood.
 func (s *Server) Configure(_ context.Context, req *rpc.ConfigureRequest) (*rpc.ConfigureResponse, error) {
-	on := func(arg string) bool { return req.GetVariables()["kubernetes:config:"+arg] == "true" }
+	args, err := read(req.GetArgs())
+	if err != nil {
+		return nil, err
+	}
+	given, _ := plain(args)
+	on := func(arg string) bool { return given[arg] == true || given[arg] == "true" } // as JSON, which the engine writes into text
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.configured = providerOptions{on("upsertExistingObjects"), on("enableSecretMutable"), on("enableConfigMapMutable")}

@@ -30,11 +30,11 @@ func start(t *testing.T, opts Options, args ...string) *Server {
 			t.Error(err)
 		}
 	})
-	variables := map[string]string{}
+	given := map[string]any{}
 	for _, a := range args {
-		variables["kubernetes:config:"+a] = "true"
+		given[a] = "true"
 	}
-	if _, err := s.Configure(t.Context(), &rpc.ConfigureRequest{Variables: variables}); err != nil {
+	if _, err := s.Configure(t.Context(), &rpc.ConfigureRequest{Args: sent(t, given)}); err != nil {
 		t.Fatal(err)
 	}
 	return s

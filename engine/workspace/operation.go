@@ -91,7 +91,6 @@ func (s *Stack) operation(ctx context.Context, verb string, flags ...string) (*R
 	if err != nil {
 		return nil, err
 	}
-	defer os.Remove(events.Name())
 	defer events.Close()
 	args := append([]string{
 		verb, "--stack", s.name, "--non-interactive", "--color", "never", "--suppress-progress", "--event-log", events.Name(),
@@ -105,7 +104,7 @@ func (s *Stack) operation(ctx context.Context, verb string, flags ...string) (*R
 		return nil, fmt.Errorf("pulumi %s: %w", verb, err)
 	}
 	r := &Result{ExitCode: cmd.ProcessState.ExitCode(), Text: text.String()}
-	return r, r.read(events)
+	return r, errors.Join(r.read(events), os.Remove(events.Name()))
 }
 
 // read takes the steps from the engine's event log.

@@ -94,7 +94,9 @@ func (s *Schemas) Problems(object map[string]any) ([]string, error) { return s.p
 
 // PartialProblems is [Schemas.Problems] for an object from which values were left out that are not known yet: nothing in it
 // counts as missing.
-func (s *Schemas) PartialProblems(object map[string]any) ([]string, error) { return s.problems(object, true) }
+func (s *Schemas) PartialProblems(object map[string]any) ([]string, error) {
+	return s.problems(object, true)
+}
 
 func (s *Schemas) problems(object map[string]any, partial bool) ([]string, error) {
 	k, ok := s.kinds[id(object)]
