@@ -3,6 +3,7 @@ package workspace
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -114,9 +115,8 @@ func (s *Stack) Import(ctx context.Context, state []byte) error {
 	if err := os.WriteFile(file, state, 0o600); err != nil {
 		return err
 	}
-	defer os.Remove(file)
 	_, err := s.w.run(ctx, s.provider, "stack", "import", "--file", file, "--stack", s.name)
-	return err
+	return errors.Join(err, os.Remove(file))
 }
 
 // Forget empties the state and leaves the cluster alone: what an operator types before the next up takes over what is there.
