@@ -54,8 +54,8 @@ func spec(t *testing.T, object map[string]any) string {
 	return string(text)
 }
 
-// makeFromManifests makes the objects of a folder behind the engine's back, as Argo CD does. The check's Job is gone: Argo CD
-// deletes it before it makes the next.
+// makeFromManifests makes the objects of a folder behind the engine's back, as Argo CD does. The check's Job is gone: it was
+// deleted before, as docs/migrate.md says.
 func (s *site) makeFromManifests(dir string) map[standin.Ref]string {
 	s.t.Helper()
 	made := map[standin.Ref]string{}
