@@ -21,20 +21,10 @@ type Config struct {
 	Kubeconfig string `json:"kubeconfig"`
 	// Context is the context of the kubeconfig; empty = the current one.
 	Context string `json:"context"`
-	// Monitoring declares what Prometheus' operator reads.
-	Monitoring Monitoring `json:"monitoring"`
 	// SecretSource says where passwords and keys come from.
 	SecretSource SecretSource `json:"secrets"`
 	// Adopt takes over objects that exist in the cluster already, from Argo CD or by hand, instead of failing on them.
 	Adopt bool `json:"adopt"`
-}
-
-// Monitoring declares what Prometheus' operator reads.
-type Monitoring struct {
-	// Enabled is not available in this version: it must be false.
-	Enabled bool `json:"enabled"`
-	// Labels are the labels by which Prometheus finds its monitors.
-	Labels map[string]string `json:"labels"`
 }
 
 // SecretSource says where passwords and keys come from.
@@ -77,9 +67,6 @@ func (c Config) problems() error {
 	errs := []error{c.Validate()} // the site's own
 	if strings.Contains(c.Kubeconfig, "\n") {
 		errs = append(errs, errors.New("kubeconfig: is the content of a kubeconfig, which is a secret; want the path of the file"))
-	}
-	if c.Monitoring.Enabled {
-		errs = append(errs, errors.New("monitoring.enabled: is not available in this version; leave it out"))
 	}
 	switch c.SecretSource.Source {
 	case SourceConfig:

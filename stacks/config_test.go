@@ -165,6 +165,11 @@ func TestBadConfig(t *testing.T) {
 			[]string{`applier.image: "redis-applier:latest": latest changes under a running system; give a version or a digest`},
 		},
 		{
+			"an image of the mirror that is latest",
+			[]change{{"mirror.image", "quay.io/strimzi/kafka:latest"}},
+			[]string{`mirror.image: "quay.io/strimzi/kafka:latest": latest changes under a running system; give a version or a digest`},
+		},
+		{
 			"no applier image",
 			[]change{{"applier.image", nil}},
 			[]string{"applier.image: is required, for example ghcr.io/comptech-lab/redis-applier:0.1.0"},
@@ -270,9 +275,37 @@ func TestBadConfig(t *testing.T) {
 			[]string{"secrets.readerSha256: want 64 hexadecimal digits: printf %s PASSWORD | sha256sum"},
 		},
 		{
-			"monitoring",
-			[]change{{"monitoring.enabled", true}},
-			[]string{"monitoring.enabled: is not available in this version; leave it out"},
+			"labels of monitors that are not declared",
+			[]change{{"monitoring.labels", map[string]any{"release": "prometheus"}}},
+			[]string{"monitoring.labels: are given, but monitoring.enabled is off; turn it on or leave the labels out"},
+		},
+		{
+			"a label that the program sets itself",
+			[]change{{"monitoring", map[string]any{"enabled": true, "labels": map[string]any{"app.kubernetes.io/part-of": "kube-prometheus"}}}},
+			[]string{"monitoring.labels: app.kubernetes.io/part-of is the program's own; Prometheus' podMonitorSelector must select by another label"},
+		},
+		{
+			"a snapshot schedule that is none",
+			[]change{{"storage.snapshot", map[string]any{"schedule": "hourly", "retain": -1}}},
+			[]string{
+				`storage.snapshot.schedule: "hourly": want five fields as cron has them, such as 0 */6 * * *`,
+				"storage.snapshot.retain: -1: want at least 1",
+			},
+		},
+		{
+			"a backlog that the memory does not hold",
+			[]change{{"redis.backlog", map[string]any{"writeRate": "20mb", "outage": "5m"}}},
+			[]string{"redis.backlog: 20mb a second for 5m0s are 6000mb, more than 10 % (819mb) of the memory limit 8Gi; at that rate an outage of 40s fits, or raise the limit"},
+		},
+		{
+			"a write rate in Kubernetes units",
+			[]change{{"redis.backlog.writeRate", "2Mi"}},
+			[]string{`redis.backlog: writeRate: "2Mi" is not an amount of memory; want Redis units such as 6gb or 512mb`},
+		},
+		{
+			"an outage of nothing",
+			[]change{{"redis.backlog.outage", "10ms"}},
+			[]string{"redis.backlog.outage: 10ms: want a duration from 1s to 24h0m0s"},
 		},
 		{
 			"a kubeconfig in the open",

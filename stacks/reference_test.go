@@ -109,7 +109,7 @@ type entry struct{ path, kind, value, doc string }
 
 func describe(t *testing.T) []entry {
 	t.Helper()
-	docs := fieldDocs(t, "../stacks", "../components/site", "../components/workload", "../components/storage")
+	docs := fieldDocs(t, "../stacks", "../components/site", "../components/workload", "../components/storage", "../components/redis")
 	// What other values derive from, so that the derived defaults are shown as they are.
 	sample := stacks.Config{Args: site.Args{Kafka: site.Kafka{Cluster: "<cluster>"}, Log: site.Log{Partitions: 12}}}.WithDefaults()
 	var out []entry

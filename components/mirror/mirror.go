@@ -27,6 +27,9 @@ const LocalMark = "wal-local"
 // MaxRequestBytes is the largest record batch that the mirror writes. It must not exceed the topics' max.message.bytes.
 const MaxRequestBytes = 10 << 20
 
+// MetricsPort is the name of the port at which the operator lets the workers offer metrics.
+const MetricsPort = "tcp-prometheus"
+
 // MaxNameLength is the longest name of a mirror: the operator makes the Service <name>-mirrormaker2-api.
 const MaxNameLength = 46
 
@@ -38,6 +41,10 @@ type Args struct {
 	Namespace string
 	// Version is the Kafka version of the mirror; empty = the operator's default.
 	Version string
+	// Image is the workers' image; empty = the one that the operator has for the version, from the registry that it is set up with.
+	Image string
+	// Images says where Image comes from and how it is pulled.
+	Images workload.Images
 	// Replicas is the number of workers; default 2.
 	Replicas int
 	// Resources are those of each worker; default 1Gi of memory.
@@ -52,6 +59,8 @@ type Args struct {
 	Target Cluster
 	// Source is the peer's Kafka, at a listener that is reachable from here.
 	Source Cluster
+	// Metrics makes the workers offer metrics for Prometheus at their port [MetricsPort].
+	Metrics bool
 	// SourcePassword is the password of Source.Username at the peer; nil = the Secret [SourceSecret] exists already.
 	SourcePassword pulumi.StringInput
 	// SourceCA are the certificates (PEM) that the peer's brokers are checked against; none with Source.TLS = the system's.
@@ -86,6 +95,11 @@ func SourceSecret(name string) string { return name + "-peer-password" }
 
 // SourceCASecret is the name of the Secret with the CA certificates of the peer.
 func SourceCASecret(name string) string { return name + "-peer-ca" }
+
+// PodLabels are the labels that the operator gives to the workers.
+func PodLabels(name string) map[string]string {
+	return map[string]string{"strimzi.io/cluster": name, "strimzi.io/kind": "KafkaMirrorMaker2"}
+}
 
 // SourceRights are what the user of a mirror needs at the Kafka that it reads from: nothing but reading. (The offset syncs,
 // which by default are written to the source, are kept at the target.)

@@ -16,11 +16,17 @@ const apiVersion = "kafka.strimzi.io/v1"
 
 type spec struct {
 	Version   string             `json:"version,omitempty"`
+	Image     string             `json:"image,omitempty"`
 	Replicas  int                `json:"replicas"`
 	Target    targetCluster      `json:"target"`
 	Mirrors   []direction        `json:"mirrors"`
 	Resources workload.Resources `json:"resources"`
 	Template  template           `json:"template"`
+	Metrics   *metrics           `json:"metricsConfig,omitempty"`
+}
+
+type metrics struct {
+	Type string `json:"type"`
 }
 
 type targetCluster struct {
@@ -85,8 +91,13 @@ type template struct {
 }
 
 type podTemplate struct {
-	SecurityContext podSecurity `json:"securityContext"`
-	Affinity        affinity    `json:"affinity"`
+	SecurityContext  podSecurity `json:"securityContext"`
+	Affinity         affinity    `json:"affinity"`
+	ImagePullSecrets []reference `json:"imagePullSecrets,omitempty"`
+}
+
+type reference struct {
+	Name string `json:"name"`
 }
 
 type podSecurity struct {
@@ -140,7 +151,7 @@ type disruptionBudget struct {
 }
 
 func (a Args) spec() spec {
-	return spec{
+	s := spec{
 		Version:  a.Version,
 		Replicas: a.Replicas,
 		Target: targetCluster{
@@ -178,6 +189,17 @@ func (a Args) spec() spec {
 			PodDisruptionBudget: disruptionBudget{MaxUnavailable: 1},
 		},
 	}
+	if a.Image != "" {
+		s.Image = a.Images.Ref(a.Image)
+		// Only then: they replace the ones that the operator uses for its own images.
+		for _, name := range a.Images.PullSecrets {
+			s.Template.Pod.ImagePullSecrets = append(s.Template.Pod.ImagePullSecrets, reference{Name: name})
+		}
+	}
+	if a.Metrics {
+		s.Metrics = &metrics{Type: "strimziMetricsReporter"}
+	}
+	return s
 }
 
 // TopicsPattern names exactly these topics: MirrorMaker 2 reads a list of regular expressions, in which a dot matches

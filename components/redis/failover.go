@@ -44,6 +44,8 @@ type redisPods struct {
 	PriorityClassName         string                `json:"priorityClassName,omitempty"`
 	SecurityContext           podSecurity           `json:"securityContext"`
 	ContainerSecurityContext  containerSecurity     `json:"containerSecurityContext"`
+
+	DisablePodDisruptionBudget bool `json:"disablePodDisruptionBudget"`
 }
 
 type sentinelPods struct {
@@ -63,6 +65,8 @@ type sentinelPods struct {
 	PriorityClassName         string                `json:"priorityClassName,omitempty"`
 	SecurityContext           podSecurity           `json:"securityContext"`
 	ContainerSecurityContext  containerSecurity     `json:"containerSecurityContext"`
+
+	DisablePodDisruptionBudget bool `json:"disablePodDisruptionBudget"`
 }
 
 type reference struct {

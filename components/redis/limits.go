@@ -2,8 +2,10 @@ package redis
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // MaxMemoryPercent is how much of a pod's memory limit maxmemory may take. The rest is for the buffers of replication and
@@ -35,6 +37,66 @@ func DefaultMaxMemory(limit string) (string, error) {
 	}
 	return fmt.Sprintf("%dmb", most/100*MaxMemoryPercent>>20), nil
 }
+
+// BacklogPercent is how much of a pod's memory limit the replication backlog may take, besides maxmemory.
+const BacklogPercent = 10
+
+// Backlog is the part of the replication stream that a primary keeps in memory. A replica that was cut off for no longer than
+// it lasts goes on where it was; after more it copies the whole data set again.
+type Backlog struct {
+	// WriteRate is how much is written to Redis in a second, in Redis' units such as 2mb.
+	WriteRate string `json:"writeRate"`
+	// Outage is how long a replica may be cut off and still catch up. Together they must stay below 10 % of the memory limit;
+	// empty = 60s, or as long as that lasts.
+	Outage time.Duration `json:"outage"`
+}
+
+// WithDefaults fills in what is left open, for a memory limit in Kubernetes units.
+func (b Backlog) WithDefaults(limit string) Backlog {
+	if b.WriteRate == "" {
+		b.WriteRate = "1mb"
+	}
+	if b.Outage == 0 {
+		b.Outage = time.Minute
+		rate, rateErr := ParseMemory(b.WriteRate)
+		most, limitErr := ParseQuantity(limit)
+		if rateErr == nil && limitErr == nil { // Check and the limit's own check report the others
+			b.Outage = max(min(b.Outage, time.Duration(mostBacklog(most)/rate)*time.Second), time.Second)
+		}
+	}
+	return b
+}
+
+// Check says whether the backlog fits a memory limit, in Kubernetes units.
+func (b Backlog) Check(limit string) error {
+	rate, err := ParseMemory(b.WriteRate)
+	if err != nil {
+		return fmt.Errorf("writeRate: %w", err)
+	}
+	most, err := ParseQuantity(limit)
+	if err != nil {
+		return nil // said where the limit stands
+	}
+	if got, allowed := b.bytes(), mostBacklog(most); got > allowed {
+		return fmt.Errorf("%s a second for %s are %dmb, more than %d %% (%dmb) of the memory limit %s; at that rate an outage of %s fits, or raise the limit",
+			b.WriteRate, b.Outage, got>>20, BacklogPercent, allowed>>20, limit, time.Duration(allowed/rate)*time.Second)
+	}
+	return nil
+}
+
+// Size is the size of the backlog in Redis' units.
+func (b Backlog) Size() string { return fmt.Sprintf("%dmb", b.bytes()>>20) }
+
+// bytes is the size in bytes, whole mebibytes.
+func (b Backlog) bytes() int64 {
+	rate, err := ParseMemory(b.WriteRate)
+	if err != nil {
+		return 0
+	}
+	return int64(math.Ceil(float64(rate)*b.Outage.Seconds()/(1<<20))) << 20
+}
+
+func mostBacklog(limit int64) int64 { return limit / 100 * BacklogPercent >> 20 << 20 }
 
 // CheckReplicas says whether n Redis pods make a Redis that survives the loss of one.
 func CheckReplicas(n int) error {

@@ -2,6 +2,7 @@ package redis_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/comptech-lab/redis-wal/components/redis"
 	_ "github.com/comptech-lab/redis-wal/internal/golden" // for the flag of make golden, which runs all tests here
@@ -59,6 +60,62 @@ func TestMaxMemory(t *testing.T) {
 	}
 	if err := redis.CheckMaxMemory("614mb", "1Gi"); err != nil {
 		t.Errorf("614mb of 1Gi: %v", err)
+	}
+}
+
+// The backlog follows from rate and outage, in whole mebibytes, and never takes more than its share of the memory.
+func TestBacklog(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		rate   string
+		outage time.Duration
+		limit  string
+		size   string // empty = refused
+	}{
+		{"", 0, "4Gi", "60mb"},
+		{"2mb", time.Minute, "4Gi", "120mb"},
+		{"2mb", 90 * time.Second, "8Gi", "180mb"},
+		{"100kb", time.Second, "4Gi", "1mb"},
+		{"1m", time.Minute, "4Gi", "58mb"}, // 60 million bytes, rounded up
+		{"", 0, "512Mi", "51mb"},           // the default outage is shorter where memory is small
+		{"20mb", 0, "4Gi", "400mb"},
+		{"20mb", time.Minute, "4Gi", ""},
+		{"1mb", time.Minute, "512Mi", ""},
+		{"1Mi", time.Minute, "4Gi", ""},
+	}
+	for _, tt := range tests {
+		b := redis.Backlog{WriteRate: tt.rate, Outage: tt.outage}.WithDefaults(tt.limit)
+		err := b.Check(tt.limit)
+		if (err == nil) != (tt.size != "") || err == nil && b.Size() != tt.size {
+			t.Errorf("%q for %s in %s: got %s, %v, want %q", tt.rate, tt.outage, tt.limit, b.Size(), err, tt.size)
+		}
+	}
+}
+
+// What is configured at most leaves a share of the memory for what comes and goes: buffers of replicas and clients beyond the
+// backlog, and the pages that a fork copies.
+func TestMemoryIsNotPromisedTwice(t *testing.T) {
+	t.Parallel()
+	for _, limit := range []string{"512Mi", "1Gi", "4Gi", "64Gi"} {
+		total, err := redis.ParseQuantity(limit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, err := redis.DefaultMaxMemory(limit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		maxmemory, err := redis.ParseMemory(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		backlog, err := redis.ParseMemory(redis.Backlog{WriteRate: "50mb"}.WithDefaults(limit).Size())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if left := total - maxmemory - backlog; left < total*3/10 {
+			t.Errorf("limit %s: maxmemory %d and a backlog of %d leave %d, want 30 %%", limit, maxmemory, backlog, left)
+		}
 	}
 }
 

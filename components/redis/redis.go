@@ -14,6 +14,8 @@ import (
 	"time"
 
 	corev1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/core/v1"
+	metav1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/meta/v1"
+	policyv1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/policy/v1"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"github.com/comptech-lab/redis-wal/components/internal/kube"
@@ -32,6 +34,9 @@ const (
 	ReaderUser = "reader"
 	// PasswordKey is the key of the password in the Secrets.
 	PasswordKey = "password"
+
+	// MetricsPort is the name of the exporters' port, at Redis and at the Sentinels.
+	MetricsPort = "metrics"
 
 	exporterPort         = 9121
 	sentinelExporterPort = 9355
@@ -55,6 +60,8 @@ type Args struct {
 	MaxMemory string
 	// Resources are those of each Redis container; default 4Gi of memory.
 	Resources workload.Resources
+	// Backlog says how long a replica may be cut off and still catch up from the primary's memory.
+	Backlog Backlog
 	// Storage says where each pod keeps its data. It must be the claims of components/storage.
 	Storage Storage
 	// AntiAffinity is preferred (default) or required: whether two Redis, or two Sentinels, may share a node if they must.
@@ -187,6 +194,7 @@ func (a Args) withDefaults() Args {
 	if a.MaxMemory == "" {
 		a.MaxMemory, _ = DefaultMaxMemory(a.Resources.Limits.Memory) // a limit that cannot be read is reported by validate
 	}
+	a.Backlog = a.Backlog.WithDefaults(a.Resources.Limits.Memory)
 	a.Network = a.Network.WithDefaults()
 	return a
 }
@@ -216,7 +224,7 @@ func (a Args) validate() error {
 		errs = append(errs, fmt.Errorf("argument Resources.Limits.Memory: %w", err))
 	}
 	errs = append(errs, CheckReplicas(a.Replicas), CheckSentinels(a.Sentinel.Replicas),
-		CheckMaxMemory(a.MaxMemory, a.Resources.Limits.Memory))
+		CheckMaxMemory(a.MaxMemory, a.Resources.Limits.Memory), a.Backlog.Check(a.Resources.Limits.Memory))
 	return errors.Join(errs...)
 }
 
@@ -256,6 +264,10 @@ func (r *Redis) build(ctx *pulumi.Context, name string, args Args) error {
 		}
 	}
 
+	if err := r.budgets(ctx, name, args); err != nil {
+		return err
+	}
+
 	labels := object("").Labels
 	if args.OperatorGroup != "" {
 		labels = kube.With(labels, map[string]string{"redis-failover.freshworks.com/operator-group": args.OperatorGroup})
@@ -270,6 +282,33 @@ func (r *Redis) build(ctx *pulumi.Context, name string, args Args) error {
 	r.Sentinel = pulumi.String(SentinelAddress(args.Name, args.Namespace)).ToStringOutput()
 	r.Master = pulumi.String(SentinelMaster).ToStringOutput()
 	r.Reader = pulumi.String(ReaderSecret(args.Name)).ToStringOutput()
+	return nil
+}
+
+// budgets let a drain take one Redis and one Sentinel at a time. They have the names and do the work of the operator's own,
+// which are switched off: those count the Sentinels by the number of Redis pods, so that of three Sentinels two could go at
+// once, and they hold up a drain for as long as two pods are not ready.
+func (r *Redis) budgets(ctx *pulumi.Context, name string, args Args) error {
+	for _, b := range []struct {
+		suffix, object, component string
+		pods                      int
+	}{
+		{"-budget", "rfr-" + args.Name, "redis", args.Replicas},
+		{"-sentinel-budget", "rfs-" + args.Name, "sentinel", args.Sentinel.Replicas},
+	} {
+		_, err := policyv1.NewPodDisruptionBudget(ctx, name+b.suffix, &policyv1.PodDisruptionBudgetArgs{
+			Metadata: kube.Object{Name: b.object, Namespace: args.Namespace, Labels: kube.Labels(args.Name, b.component)}.Meta(),
+			Spec: &policyv1.PodDisruptionBudgetSpecArgs{
+				// Not maxUnavailable: an operator's own budget that is taken over states minAvailable, and both are not allowed.
+				MinAvailable:               pulumi.Int(b.pods - 1),
+				Selector:                   &metav1.LabelSelectorArgs{MatchLabels: pulumi.ToStringMap(args.podsOf(b.component).MatchLabels)},
+				UnhealthyPodEvictionPolicy: pulumi.String("AlwaysAllow"),
+			},
+		}, pulumi.Parent(r))
+		if err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

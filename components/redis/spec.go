@@ -53,6 +53,8 @@ func (a Args) spec() failover {
 			PriorityClassName:         a.PriorityClass,
 			SecurityContext:           restrictedPod(),
 			ContainerSecurityContext:  restrictedContainer(),
+
+			DisablePodDisruptionBudget: true, // see budgets
 		},
 		Sentinel: sentinelPods{
 			Image:            a.Images.Ref(a.Image),
@@ -76,6 +78,8 @@ func (a Args) spec() failover {
 			PriorityClassName:         a.PriorityClass,
 			SecurityContext:           restrictedPod(),
 			ContainerSecurityContext:  restrictedContainer(),
+
+			DisablePodDisruptionBudget: true, // see budgets
 		},
 	}
 }
@@ -91,7 +95,7 @@ func (a Args) command() []pulumi.StringInput {
 		"--appendfsync", "everysec",
 		"--min-replicas-to-write", "1", // a primary that is cut off must stop taking writes
 		"--min-replicas-max-lag", "10",
-		"--repl-backlog-size", "64mb",
+		"--repl-backlog-size", a.Backlog.Size(),
 	}
 	var out []pulumi.StringInput
 	for _, w := range words {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
+	"github.com/comptech-lab/redis-wal/components/redis"
 	"github.com/comptech-lab/redis-wal/components/storage"
 	"github.com/comptech-lab/redis-wal/components/workload"
 )
@@ -38,6 +39,8 @@ type Args struct {
 	Images workload.Images `json:"images"`
 	// Network says which pods may talk to which.
 	Network workload.Network `json:"network"`
+	// Monitoring declares what Prometheus' operator reads.
+	Monitoring Monitoring `json:"monitoring"`
 	// Storage is about the volumes of Redis.
 	Storage Storage `json:"storage"`
 	// Producers are the applications that append to the log: each gets a Kafka user that may write to the log and nothing else.
@@ -105,6 +108,9 @@ type Log struct {
 
 // Mirror brings here what was first appended at the peer.
 type Mirror struct {
+	// Image is the workers' image. It must fit the Strimzi operator's version; empty = the operator's own for the Kafka version,
+	// from the registry that the operator is set up with, whatever images.registry says.
+	Image string `json:"image"`
 	// ExactlyOnce makes the mirror write in transactions: a restart repeats nothing, a record takes some 50 ms longer.
 	// Without it, records are safe that carry a sequence.
 	ExactlyOnce *bool `json:"exactlyOnce"`
@@ -124,7 +130,8 @@ type Redis struct {
 	Image string `json:"image"`
 	// ExporterImage is the image of the metrics exporters.
 	ExporterImage string `json:"exporterImage"`
-	// Replicas is the number of Redis pods, the primary included.
+	// Replicas is the number of Redis pods, the primary included. With 2, the loss of either stops the replay of the log until it
+	// is back: a primary without a replica takes no writes.
 	Replicas int `json:"replicas"`
 	// Port is the port of Redis. Several Redis in one cluster are safest with a port each.
 	Port int `json:"port"`
@@ -132,6 +139,8 @@ type Redis struct {
 	MaxMemory string `json:"maxmemory"`
 	// Resources are those of each Redis pod.
 	Resources workload.Resources `json:"resources"`
+	// Backlog says how long a replica may be cut off and still catch up from the primary's memory.
+	Backlog redis.Backlog `json:"backlog"`
 	// Storage is the volume of each Redis pod.
 	Storage Volume `json:"storage"`
 	// AntiAffinity is preferred or required: whether two Redis may share a node if they must.
@@ -192,8 +201,19 @@ type Storage struct {
 	Class storage.Class `json:"class"`
 	// Backup is their recurring Longhorn backup.
 	Backup storage.Backup `json:"backup"`
+	// Snapshot is their recurring Longhorn snapshot, on the volumes' own disks.
+	Snapshot storage.Snapshot `json:"snapshot"`
 	// LonghornNamespace is where Longhorn runs.
 	LonghornNamespace string `json:"longhornNamespace"`
+}
+
+// Monitoring declares what Prometheus' operator reads.
+type Monitoring struct {
+	// Enabled says whether monitors are declared for the appliers, for Redis and its Sentinels, and for the mirror, which then
+	// offers metrics. Prometheus' operator must be installed.
+	Enabled bool `json:"enabled"`
+	// Labels are the labels by which Prometheus finds its monitors.
+	Labels map[string]string `json:"labels"`
 }
 
 // Producer is an application that appends to the log.

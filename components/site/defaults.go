@@ -42,6 +42,8 @@ func (a Args) WithDefaults() Args {
 		a.Redis.MaxMemory, _ = redis.DefaultMaxMemory(a.Redis.Resources.Limits.Memory) // an unreadable limit is reported by Validate
 	}
 
+	a.Redis.Backlog = a.Redis.Backlog.WithDefaults(a.Redis.Resources.Limits.Memory)
+
 	fill(&a.Sentinel.Replicas, 3)
 	fill(&a.Sentinel.Quorum, a.Sentinel.Replicas/2+1)
 	fill(&a.Sentinel.DownAfter, 5*time.Second)
@@ -58,6 +60,7 @@ func (a Args) WithDefaults() Args {
 
 	fill(&a.Storage.Class.Name, "longhorn-redis")
 	fill(&a.Storage.Backup.Retain, 28)
+	fill(&a.Storage.Snapshot.Retain, 12)
 	fill(&a.Storage.LonghornNamespace, "longhorn-system")
 	return a
 }

@@ -19,6 +19,8 @@ type Names struct {
 	Applier string
 	// Convergence is the Job.
 	Convergence string
+	// Clients is the ConfigMap for the applications.
+	Clients string
 	// ApplierKafkaSecret and CheckKafkaSecret have the Kafka passwords in the namespace of the pods.
 	ApplierKafkaSecret, CheckKafkaSecret string
 }
@@ -32,7 +34,7 @@ func NamesOf(a Args) Names {
 		MirrorSourceUser: log + "-mirror-source", MirrorTargetUser: log + "-mirror-target",
 		Group:  log + "-applier",
 		Mirror: log + "-mirror",
-		Redis:  redis, Applier: redis + "-applier", Convergence: redis + "-convergence",
+		Redis:  redis, Applier: redis + "-applier", Convergence: redis + "-convergence", Clients: redis + "-clients",
 		ApplierKafkaSecret: redis + "-kafka-applier", CheckKafkaSecret: redis + "-kafka-check",
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/comptech-lab/redis-wal/components/convergence"
 	"github.com/comptech-lab/redis-wal/components/kafkauser"
 	"github.com/comptech-lab/redis-wal/components/mirror"
+	"github.com/comptech-lab/redis-wal/components/monitoring"
 	"github.com/comptech-lab/redis-wal/components/redis"
 	"github.com/comptech-lab/redis-wal/components/storage"
 	"github.com/comptech-lab/redis-wal/components/topic"
@@ -26,7 +27,7 @@ import (
 func (a Args) storage() storage.Args {
 	return storage.Args{
 		Redis: a.Redis.Name, Namespace: a.Namespace.Name, Replicas: a.Redis.Replicas, Size: a.Redis.Storage.Size,
-		Class: a.Storage.Class, Backup: a.Storage.Backup, LonghornNamespace: a.Storage.LonghornNamespace,
+		Class: a.Storage.Class, Backup: a.Storage.Backup, Snapshot: a.Storage.Snapshot, LonghornNamespace: a.Storage.LonghornNamespace,
 	}
 }
 
@@ -34,7 +35,7 @@ func (a Args) redis() redis.Args {
 	secrets := a.secrets()
 	return redis.Args{
 		Name: a.Redis.Name, Namespace: a.Namespace.Name, Image: a.Redis.Image, ExporterImage: a.Redis.ExporterImage,
-		Replicas: a.Redis.Replicas, Port: a.Redis.Port, MaxMemory: a.Redis.MaxMemory, Resources: a.Redis.Resources,
+		Replicas: a.Redis.Replicas, Port: a.Redis.Port, MaxMemory: a.Redis.MaxMemory, Resources: a.Redis.Resources, Backlog: a.Redis.Backlog,
 		// Class, size and labels are the claims' own: the operator resizes them by these.
 		Storage: redis.Storage{
 			Claim: storage.ClaimName, Class: a.Storage.Class.Name, Size: a.Redis.Storage.Size, Labels: a.storage().VolumeLabels(),
@@ -133,6 +134,7 @@ func (a Args) mirror() mirror.Args {
 	return mirror.Args{
 		Name: names.Mirror, Namespace: a.Kafka.Namespace, Version: a.Kafka.Version,
 		Replicas: a.Mirror.Replicas, Resources: a.Mirror.Resources, Tasks: a.Mirror.Tasks, ExactlyOnce: *a.Mirror.ExactlyOnce,
+		Metrics: a.Monitoring.Enabled, Image: a.Mirror.Image, Images: a.Images,
 		Topics: names.mirrored(),
 		Target: mirror.Cluster{
 			Alias: a.Name, Bootstrap: []string{a.Kafka.Bootstrap}, TLS: *a.Kafka.TLS, CASecret: a.kafkaCASecret(),
@@ -143,6 +145,25 @@ func (a Args) mirror() mirror.Args {
 			Alias: a.Peer, Bootstrap: a.PeerKafka.Bootstrap, TLS: *a.PeerKafka.TLS, Username: names.MirrorSourceUser,
 		},
 		SourcePassword: a.secrets().PeerMirrorSource, SourceCA: a.PeerKafka.CA,
+	}
+}
+
+func (a Args) monitoring() monitoring.Args {
+	names := NamesOf(a)
+	return monitoring.Args{
+		Labels: a.Monitoring.Labels,
+		Applier: monitoring.Target{
+			Name: names.Applier, Port: applier.PortName,
+			Pods: workload.Pods{Namespace: a.Namespace.Name, PodLabels: applier.PodLabels(names.Applier)},
+		},
+		Redis: monitoring.Target{
+			Name: names.Redis, Port: redis.MetricsPort, Keep: []string{"app.kubernetes.io/component"},
+			Pods: workload.Pods{Namespace: a.Namespace.Name, PodLabels: redis.PodLabels(names.Redis)},
+		},
+		Mirror: monitoring.Target{
+			Name: names.Mirror, Port: mirror.MetricsPort,
+			Pods: workload.Pods{Namespace: a.Kafka.Namespace, PodLabels: mirror.PodLabels(names.Mirror)},
+		},
 	}
 }
 

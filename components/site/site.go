@@ -15,6 +15,7 @@ import (
 	"github.com/comptech-lab/redis-wal/components/internal/kube"
 	"github.com/comptech-lab/redis-wal/components/kafkauser"
 	"github.com/comptech-lab/redis-wal/components/mirror"
+	"github.com/comptech-lab/redis-wal/components/monitoring"
 	"github.com/comptech-lab/redis-wal/components/redis"
 	"github.com/comptech-lab/redis-wal/components/storage"
 	"github.com/comptech-lab/redis-wal/components/topic"
@@ -108,11 +109,24 @@ func (s *Site) build(ctx *pulumi.Context, name string, args Args) error {
 	if err != nil {
 		return err
 	}
+	whole := slices.Concat([]declared{disks, cache, fromPeer, appliers}, log, users)
+	if args.Monitoring.Enabled {
+		// Each monitor stands beside the pods that it is about, in one namespace or two.
+		monitors, err := monitoring.New(ctx, name+"-monitoring", args.monitoring(), inRedis)
+		if err != nil {
+			return err
+		}
+		whole = append(whole, monitors)
+	}
+	told, err := s.clients(ctx, name, args, inRedis)
+	if err != nil {
+		return err
+	}
 	check, err := args.convergence()
 	if err != nil {
 		return err
 	}
-	check.After = resources(slices.Concat([]declared{disks, cache, fromPeer, appliers}, log, users)...)
+	check.After = append(resources(whole...), told)
 	if _, err := convergence.New(ctx, name+"-convergence", check, inRedis); err != nil {
 		return err
 	}

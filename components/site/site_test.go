@@ -10,6 +10,7 @@ import (
 	"github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
+	"github.com/comptech-lab/redis-wal/components/redis"
 	"github.com/comptech-lab/redis-wal/components/site"
 	"github.com/comptech-lab/redis-wal/components/storage"
 	"github.com/comptech-lab/redis-wal/components/workload"
@@ -48,7 +49,12 @@ func secrets(producers ...string) *site.Secrets {
 // run declares sites without an engine.
 func run(t *testing.T, sites map[string]site.Args) *render.Graph {
 	t.Helper()
-	g, err := render.Run(render.Stack{Name: "test"}, false, func(ctx *pulumi.Context) error {
+	return declare(t, render.Stack{Name: "test"}, sites)
+}
+
+func declare(t *testing.T, stack render.Stack, sites map[string]site.Args) *render.Graph {
+	t.Helper()
+	g, err := render.Run(stack, false, func(ctx *pulumi.Context) error {
 		cluster, err := kubernetes.NewProvider(ctx, "cluster", &kubernetes.ProviderArgs{})
 		if err != nil {
 			return err
@@ -74,6 +80,8 @@ func TestTwoSitesInOneCluster(t *testing.T) {
 	// What is one for the cluster, one of them declares.
 	one.Storage.Class.Create = true
 	one.Storage.Backup.Schedule, two.Storage.Backup.Schedule = "0 1 * * *", "0 2 * * *"
+	one.Storage.Snapshot.Schedule, two.Storage.Snapshot.Schedule = "0 * * * *", "0 * * * *"
+	one.Monitoring.Enabled, two.Monitoring.Enabled = true, true
 	g := run(t, map[string]site.Args{"east-redis": one, "east-carts": two})
 
 	owners, urns := map[string]string{}, map[string]bool{}
@@ -100,7 +108,8 @@ func TestTwoSitesInOneCluster(t *testing.T) {
 func TestChildren(t *testing.T) {
 	t.Parallel()
 	a := args()
-	a.Namespace.Create, a.Storage.Class.Create, a.Storage.Backup.Schedule = true, true, "0 1 * * *"
+	a.Namespace.Create, a.Storage.Class.Create, a.Monitoring.Enabled = true, true, true
+	a.Storage.Backup.Schedule, a.Storage.Snapshot.Schedule = "0 1 * * *", "0 * * * *"
 	a.Kafka.Namespace, a.Kafka.CA, a.PeerKafka.CA = "kafka", certificate, []string{certificate}
 	g := run(t, map[string]site.Args{"x": a})
 	var lines []string
@@ -161,6 +170,9 @@ func TestVariantsAreValid(t *testing.T) {
 			a.Sentinel.DownAfter = 2 * time.Second
 			a.Images = workload.Images{Registry: "registry.example.com/mirror", PullSecrets: []string{"pull"}, PullPolicy: "Always"}
 			a.Storage.Class, a.Storage.Backup = storage.Class{Create: true, Name: "fast"}, storage.Backup{Schedule: "0 1 * * *", Retain: 7}
+			a.Storage.Snapshot = storage.Snapshot{Schedule: "0 * * * *", Retain: 24}
+			a.Monitoring = site.Monitoring{Enabled: true, Labels: map[string]string{"release": "prometheus"}}
+			a.Redis.Backlog = redis.Backlog{WriteRate: "4mb", Outage: 30 * time.Second}
 			a.Applier.Env = map[string]string{"APPLIER_VERBOSITY": "debug", "GODEBUG": "madvdontneed=1"}
 			a.Network.Clients = []workload.Pods{{Namespace: "shop"}}
 		}},

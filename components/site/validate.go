@@ -55,6 +55,7 @@ func (a Args) Validate() error {
 	}
 	c.network(a.Network)
 	c.storage(a)
+	c.monitoring(a.Monitoring)
 	c.producers(a.Producers)
 	if a.ReaderSHA256 != "" && !sha256Hex.MatchString(a.ReaderSHA256) {
 		c.add("secrets.readerSha256", "want 64 hexadecimal digits: printf %%s PASSWORD | sha256sum")
@@ -215,6 +216,9 @@ func (c *checker) log(a Args) {
 }
 
 func (c *checker) mirror(a Args) {
+	if a.Mirror.Image != "" {
+		c.image("mirror.image", a.Mirror.Image)
+	}
 	c.atLeast("mirror.replicas", a.Mirror.Replicas, 1, "")
 	c.atLeast("mirror.tasks", a.Mirror.Tasks, 1, "")
 	if a.Log.Partitions > 0 && a.Mirror.Tasks > a.Log.Partitions+1 {
@@ -234,6 +238,8 @@ func (c *checker) redis(a Args) {
 	}
 	c.resources("redis.resources", r.Resources)
 	c.add1("redis.maxmemory", redis.CheckMaxMemory(r.MaxMemory, r.Resources.Limits.Memory))
+	c.between("redis.backlog.outage", r.Backlog.Outage, time.Second, 24*time.Hour)
+	c.add1("redis.backlog", r.Backlog.Check(r.Resources.Limits.Memory))
 	if r.Storage.Size == "" {
 		c.add("redis.storage.size", "is required, for example 32Gi; the append-only file needs two to three times maxmemory")
 	} else {
@@ -277,10 +283,29 @@ func (c *checker) network(n workload.Network) {
 
 func (c *checker) storage(a Args) {
 	s := a.Storage
-	if !cronFields.MatchString(s.Backup.Schedule) && s.Backup.Schedule != "" {
-		c.add("storage.backup.schedule", "%q: want five fields as cron has them, such as 0 */6 * * *", s.Backup.Schedule)
+	for _, job := range []struct {
+		path, schedule string
+		retain         int
+	}{
+		{"storage.backup", s.Backup.Schedule, s.Backup.Retain},
+		{"storage.snapshot", s.Snapshot.Schedule, s.Snapshot.Retain},
+	} {
+		if job.schedule != "" && !cronFields.MatchString(job.schedule) {
+			c.add(job.path+".schedule", "%q: want five fields as cron has them, such as 0 */6 * * *", job.schedule)
+		}
+		c.atLeast(job.path+".retain", job.retain, 1, "")
 	}
-	c.atLeast("storage.backup.retain", s.Backup.Retain, 1, "")
+}
+
+func (c *checker) monitoring(m Monitoring) {
+	if !m.Enabled && len(m.Labels) > 0 {
+		c.add("monitoring.labels", "are given, but monitoring.enabled is off; turn it on or leave the labels out")
+	}
+	for _, key := range slices.Sorted(maps.Keys(m.Labels)) {
+		if strings.HasPrefix(key, "app.kubernetes.io/") {
+			c.add("monitoring.labels", "%s is the program's own; Prometheus' podMonitorSelector must select by another label", key)
+		}
+	}
 }
 
 func (c *checker) producers(list []Producer) {

@@ -1,5 +1,5 @@
 // Package storage declares where a Redis keeps its data: one claim for each Redis pod, and optionally the Longhorn class
-// and its recurring backup.
+// and its recurring backups and snapshots.
 //
 // The claims are declared here rather than left to the operator's StatefulSet, which adopts them by name: so they have no
 // owner, outlive the RedisFailover, and are protected like any other database.
@@ -38,6 +38,8 @@ type Args struct {
 	Class Class
 	// Backup is the recurring backup of the claims.
 	Backup Backup
+	// Snapshot is the recurring snapshot of the claims, which stays on the volumes' own disks.
+	Snapshot Snapshot
 	// LonghornNamespace is where Longhorn runs; default longhorn-system.
 	LonghornNamespace string
 }
@@ -56,6 +58,14 @@ type Backup struct {
 	// Schedule is a cron line; empty = no backup is declared.
 	Schedule string `json:"schedule,omitempty"`
 	// Retain is how many backups of each volume are kept.
+	Retain int `json:"retain,omitempty"`
+}
+
+// Snapshot is a recurring Longhorn snapshot of the data. It is quick to make and to go back to, and is lost with the volume.
+type Snapshot struct {
+	// Schedule is a cron line; empty = no snapshot is declared.
+	Schedule string `json:"schedule,omitempty"`
+	// Retain is how many snapshots of each volume are kept.
 	Retain int `json:"retain,omitempty"`
 }
 
@@ -99,6 +109,9 @@ func (a Args) withDefaults() Args {
 	}
 	if a.Backup.Retain == 0 {
 		a.Backup.Retain = 28
+	}
+	if a.Snapshot.Retain == 0 {
+		a.Snapshot.Retain = 12
 	}
 	return a
 }
@@ -173,14 +186,13 @@ func (s *Storage) build(ctx *pulumi.Context, name string, args Args) error {
 		claimOpts = append(claimOpts, pulumi.DependsOn([]pulumi.Resource{class}))
 	}
 	if args.Backup.Schedule != "" {
-		group := BackupGroup(args.Namespace, args.Redis)
-		_, err := kube.NewCustomResource(ctx, name+"-backup", "longhorn.io/v1beta2", "RecurringJob",
-			kube.Object{Name: group, Namespace: args.LonghornNamespace, Labels: kube.Labels(args.Redis, "backup")},
-			recurringJob{
-				Name: group, Task: "backup", Cron: args.Backup.Schedule, Retain: args.Backup.Retain, Concurrency: 1,
-				Groups: []string{group}, Labels: map[string]string{"redis": args.Redis, "namespace": args.Namespace},
-			}, parent)
-		if err != nil {
+		if err := recur(ctx, name+"-backup", args, "backup", BackupGroup(args.Namespace, args.Redis), args.Backup.Schedule, args.Backup.Retain, parent); err != nil {
+			return err
+		}
+	}
+	if args.Snapshot.Schedule != "" {
+		job := kube.ShortName(40, args.Namespace, args.Redis, "snapshot")
+		if err := recur(ctx, name+"-snapshot", args, "snapshot", job, args.Snapshot.Schedule, args.Snapshot.Retain, parent); err != nil {
 			return err
 		}
 	}
@@ -208,4 +220,16 @@ func (s *Storage) build(ctx *pulumi.Context, name string, args Args) error {
 	s.Claims = claims.ToStringArrayOutput()
 	s.Class = pulumi.String(args.Class.Name).ToStringOutput()
 	return nil
+}
+
+// recur declares a recurring job of Longhorn for the volumes of this Redis.
+func recur(ctx *pulumi.Context, name string, args Args, task, job, cron string, retain int, opts ...pulumi.ResourceOption) error {
+	_, err := kube.NewCustomResource(ctx, name, "longhorn.io/v1beta2", "RecurringJob",
+		kube.Object{Name: job, Namespace: args.LonghornNamespace, Labels: kube.Labels(args.Redis, task)},
+		recurringJob{
+			Name: job, Task: task, Cron: cron, Retain: retain, Concurrency: 1,
+			Groups: []string{BackupGroup(args.Namespace, args.Redis)},
+			Labels: map[string]string{"redis": args.Redis, "namespace": args.Namespace},
+		}, opts...)
+	return err
 }
