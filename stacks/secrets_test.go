@@ -82,6 +82,42 @@ func TestReaderReads(t *testing.T) {
 			t.Errorf("%v: got %v, want it to work", allowed, err)
 		}
 	}
+	// What clients send by themselves when they connect, look after their connections and discover who is who: go-redis 9,
+	// redis-py 5 and Lettuce 6 (Jedis 5 sends a part of it). SENTINEL and SUBSCRIBE go to the Sentinels, which know no users.
+	for _, sent := range [][]any{
+		{"HELLO", "3", "AUTH", "reader", password, "SETNAME", "shop"},
+		{"HELLO", "2", "AUTH", "reader", password},
+		{"AUTH", "reader", password},
+		{"CLIENT", "SETNAME", "shop"},
+		{"CLIENT", "GETNAME"},
+		{"CLIENT", "ID"},
+		{"CLIENT", "INFO"},
+		{"CLIENT", "TRACKING", "ON"},
+		{"CLIENT", "TRACKING", "OFF"},
+		{"CLIENT", "NO-TOUCH", "OFF"},
+		{"CLIENT", "SETINFO", "LIB-NAME", "lettuce"},
+		{"CLIENT", "SETINFO", "LIB-VER", "6.5"},
+		{"SELECT", "0"},
+		{"PING"},
+		{"ECHO", "Lettuce"},
+		{"INFO"},
+		{"INFO", "server"},
+		{"ROLE"},
+		{"COMMAND"},
+		{"COMMAND", "INFO", "get"},
+		{"READONLY"},
+		{"QUIT"},
+	} {
+		err := reader.Do(ctx, sent...).Err()
+		if err == nil {
+			continue
+		}
+		// An older Redis does not know all of them, and one without a cluster no READONLY: clients are ready for that. What
+		// stops them is a refusal.
+		if !strings.Contains(err.Error(), "nknown subcommand") && !strings.Contains(err.Error(), "cluster support disabled") {
+			t.Errorf("%v: got %v, want it to work", sent, err)
+		}
+	}
 	for _, denied := range [][]any{
 		{"SET", "a", "1"},
 		{"DEL", "orders:42"},
@@ -95,6 +131,15 @@ func TestReaderReads(t *testing.T) {
 		{"REPLICAOF", "NO", "ONE"},
 		{"PFCOUNT", "a"},
 		{"SHUTDOWN"},
+		{"CLIENT", "PAUSE", "1"},
+		{"CLIENT", "KILL", "TYPE", "replica"},
+		{"CLIENT", "LIST"},
+		{"CLIENT", "UNBLOCK", "1"},
+		{"CLIENT", "NO-EVICT", "ON"},
+		{"ACL", "LIST"},
+		{"MONITOR"},
+		{"SUBSCRIBE", "c"},
+		{"MULTI"},
 	} {
 		if err := reader.Do(ctx, denied...).Err(); err == nil || !strings.HasPrefix(err.Error(), "NOPERM") {
 			t.Errorf("%v: got %v, want NOPERM", denied, err)
@@ -104,5 +149,28 @@ func TestReaderReads(t *testing.T) {
 	t.Cleanup(func() { _ = wrong.Close() })
 	if err := wrong.Ping(ctx).Err(); err == nil || !strings.HasPrefix(err.Error(), "WRONGPASS") {
 		t.Errorf("a wrong password: got %v, want WRONGPASS", err)
+	}
+}
+
+// With secrets that exist already, nothing of the stack is secret: none can be in its state.
+func TestExistingSecretsStayOutside(t *testing.T) {
+	t.Parallel()
+	stack := load(t, "dc").With("secrets", map[string]any{"source": "existing", "readerSha256": strings.Repeat("ab", 32)})
+	g, err := render.Program(stack, false) // the secret keys are still in its configuration, and are not read
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range g.Resources {
+		if r.Meta("name") == "redis-writes-mirror-peer-ca" {
+			continue // public certificates; Strimzi wants them in a Secret
+		}
+		if len(r.SecretPaths) > 0 || r.Kind() == "Secret" {
+			t.Errorf("%s %s is secret: %q", r.Type, r.Name, r.SecretPaths)
+		}
+		for key, secret := range stack.Secrets {
+			if strings.Contains(fmt.Sprint(r.Object), secret) {
+				t.Errorf("%s %s shows %s", r.Type, r.Name, key)
+			}
+		}
 	}
 }

@@ -113,8 +113,8 @@ func (a Args) validate() error {
 	return errors.Join(errs...)
 }
 
-// apiVersion is the only one that Strimzi serves from 1.0 on; 0.49 was the first to serve it.
-const apiVersion = "kafka.strimzi.io/v1"
+// apiVersion is the kind's; package guard refuses a changed one.
+const apiVersion = kube.StrimziVersion
 
 // spec is the spec of a KafkaUser.
 type spec struct {

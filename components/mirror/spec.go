@@ -5,12 +5,13 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/comptech-lab/redis-wal/components/internal/kube"
 	"github.com/comptech-lab/redis-wal/components/kafkauser"
 	"github.com/comptech-lab/redis-wal/components/workload"
 )
 
-// apiVersion is the only one that Strimzi serves from 1.0 on; 0.49 was the first to serve it.
-const apiVersion = "kafka.strimzi.io/v1"
+// apiVersion is the kind's; package guard refuses a changed one.
+const apiVersion = kube.StrimziVersion
 
 // The fields of KafkaMirrorMaker2 that are used, by the names of its schema.
 

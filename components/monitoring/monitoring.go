@@ -16,9 +16,6 @@ import (
 // TypeToken is the component's type. It is part of every URN.
 const TypeToken = "redis-wal:index:Monitoring"
 
-// apiVersion is that of the monitors.
-const apiVersion = "monitoring.coreos.com/v1"
-
 // Args says where metrics are.
 type Args struct {
 	// Labels are the labels by which Prometheus finds its monitors.
@@ -106,7 +103,7 @@ func (m *Monitoring) build(ctx *pulumi.Context, name string, args Args) error {
 			Name: t.Name, Namespace: t.Pods.Namespace,
 			Labels: kube.With(kube.Labels(t.Name, "monitoring"), args.Labels),
 		}
-		_, err := kube.NewCustomResource(ctx, name+"-"+suffix, apiVersion, kind, object, spec, pulumi.Parent(m))
+		_, err := kube.NewCustomResource(ctx, name+"-"+suffix, kube.PrometheusVersion, kind, object, spec, pulumi.Parent(m))
 		return err
 	}
 	pods := func(t Target) podMonitor {

@@ -3,12 +3,12 @@ package redis
 import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
+	"github.com/comptech-lab/redis-wal/components/internal/kube"
 	"github.com/comptech-lab/redis-wal/components/workload"
 )
 
-// apiVersion is the only one of the kind. The operator was archived in 2026; the maintained fork
-// (ghcr.io/freshworks/redis-operator) reads the same kind.
-const apiVersion = "databases.spotahome.com/v1"
+// apiVersion is the kind's; package guard refuses a changed one.
+const apiVersion = kube.RedisOperatorVersion
 
 // The fields of RedisFailover that are used, by the names of its schema.
 

@@ -106,7 +106,9 @@ func (a Args) command() []pulumi.StringInput {
 		return out
 	}
 	out = append(out, pulumi.String("--user"), pulumi.String(ReaderUser), pulumi.String("on"), hash)
-	for _, w := range []string{"~*", "&*", "+@read", "+@connection", "+info", "+role", "-keys", "-pfcount"} {
+	// Without what is dangerous: KEYS stops everybody for its time, CLIENT PAUSE and CLIENT KILL would stop the appliers. Clients
+	// ask INFO and ROLE when they connect. PFCOUNT writes.
+	for _, w := range []string{"~*", "&*", "+@read", "+@connection", "-@dangerous", "+info", "+role", "-pfcount"} {
 		out = append(out, pulumi.String(w))
 	}
 	return out

@@ -37,6 +37,8 @@ func TestWhenTheCheckRunsAgain(t *testing.T) {
 		{"the number of Sentinels", func(a *site.Args) { a.Sentinel.Replicas = 5 }, false},
 		{"the size of the volumes", func(a *site.Args) { a.Redis.Storage.Size = "32Gi" }, false},
 		{"the backup", func(a *site.Args) { a.Storage.Backup.Schedule = "0 1 * * *" }, false},
+		{"the snapshot", func(a *site.Args) { a.Storage.Snapshot.Schedule = "0 * * * *" }, false},
+		{"the monitors", func(a *site.Args) { a.Monitoring.Enabled = true }, false},
 		{"a producer more", func(a *site.Args) {
 			a.Producers, a.Secrets = append(a.Producers, site.Producer{Name: "stock"}), secrets("shop", "stock")
 		}, false},

@@ -224,7 +224,8 @@ func (a Args) convergence() (convergence.Args, error) {
 // neither.
 func (a Args) desired() (string, error) {
 	a.Applier.Replicas, a.Mirror.Replicas, a.Redis.Replicas, a.Sentinel.Replicas, a.Sentinel.Quorum = 0, 0, 0, 0, 0
-	a.Redis.Storage, a.Storage.Backup = Volume{}, storage.Backup{}
+	a.Redis.Storage, a.Storage.Backup, a.Storage.Snapshot = Volume{}, storage.Backup{}, storage.Snapshot{}
+	a.Monitoring = Monitoring{}
 	a.Producers = nil // whoever may append, the records are decided alike
 	text, err := json.Marshal(a)
 	if err != nil {

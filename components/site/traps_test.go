@@ -1,6 +1,8 @@
 package site_test
 
 import (
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"maps"
 	"strings"
@@ -121,5 +123,106 @@ func TestEveryImageComesFromTheRegistry(t *testing.T) {
 	maps.DeleteFunc(pulled, func(_ string, n int) bool { return n == 0 })
 	if want := map[string]int{"RedisFailover": 2, "Deployment": 1, "Job": 1, "KafkaMirrorMaker2": 1}; !maps.Equal(pulled, want) {
 		t.Errorf("pull secrets are in %v, want %v", pulled, want)
+	}
+}
+
+// While a CA is renewed, both certificates are given in one text, and both must reach whoever checks the brokers.
+func TestBothCertificatesOfARenewedCA(t *testing.T) {
+	t.Parallel()
+	a := args()
+	a.Kafka.Namespace, a.Kafka.CA = "kafka", certificate+otherCertificate
+	a.PeerKafka.CA = []string{certificate + "\n" + otherCertificate, otherCertificate}
+	g := declare(t, render.Stack{Name: "test", Reveal: true}, map[string]site.Args{"x": a})
+	for _, place := range []struct {
+		kind, name, data, key string
+		want                  int
+	}{
+		{"ConfigMap", "redis-applier-kafka-ca", "data", "ca.crt", 2},
+		{"ConfigMap", "redis-clients", "data", "kafka-ca.crt", 2},
+		{"Secret", "redis-writes-mirror-peer-ca", "stringData", "ca.crt", 3},
+	} {
+		text := []byte(fmt.Sprint(field(declared(t, g, place.kind, place.name).Object, place.data, place.key)))
+		got := 0
+		for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+			if _, err := x509.ParseCertificate(block.Bytes); err != nil {
+				t.Errorf("%s %s: %v", place.kind, place.name, err)
+			}
+			got++
+		}
+		if got != place.want {
+			t.Errorf("%s %s: got %d certificates, want %d", place.kind, place.name, got, place.want)
+		}
+	}
+	// Appliers, the operator's command in their pods and the check read the file of that ConfigMap.
+	for _, kind := range []string{"Deployment", "Job"} {
+		text := fmt.Sprint(field(declared(t, g, kind, map[string]string{"Deployment": "redis-applier", "Job": "redis-convergence"}[kind]).Object, "spec"))
+		for _, want := range []string{"configMap:map[name:redis-applier-kafka-ca]", "/etc/redis-wal/kafka-ca/ca.crt"} {
+			if !strings.Contains(text, want) {
+				t.Errorf("the %s has no %s", kind, want)
+			}
+		}
+	}
+	a.Kafka.CA = certificate + strings.Replace(otherCertificate, "MIIB", "AAAA", 1)
+	if err := a.WithDefaults().Validate(); err == nil || !strings.Contains(err.Error(), "kafka.ca: certificate 2 cannot be read") {
+		t.Errorf("got %v, want a complaint about the second certificate", err)
+	}
+}
+
+// A Kafka user's password comes from one value: it stands where the User Operator reads it, and where the pods mount it.
+func TestPasswordsOfKafkaUsers(t *testing.T) {
+	t.Parallel()
+	a := args()
+	a.Kafka.Namespace, a.Kafka.CA = "kafka", certificate
+	g := declare(t, render.Stack{Name: "test", Reveal: true}, map[string]site.Args{"x": a})
+	password := func(namespace, name, key string) string {
+		t.Helper()
+		secret := declared(t, g, "Secret", name)
+		if secret.Meta("namespace") != namespace {
+			t.Errorf("the Secret %s is in %s, want %s", name, secret.Meta("namespace"), namespace)
+		}
+		return fmt.Sprint(field(secret.Object, "stringData", key))
+	}
+	want := map[string]string{
+		"redis-writes-applier": "applier", "redis-writes-check": "check", "redis-writes-mirror-target": "target",
+		"redis-writes-mirror-source": "source", "redis-writes-producer-shop": "shop",
+	}
+	users := 0
+	for _, r := range g.Objects() {
+		if r.Kind() != "KafkaUser" {
+			continue
+		}
+		users++
+		ref := field(r.Object, "spec", "authentication", "password", "valueFrom", "secretKeyRef").(map[string]any)
+		if got := password(r.Meta("namespace"), fmt.Sprint(ref["name"]), fmt.Sprint(ref["key"])); got != want[r.Meta("name")] {
+			t.Errorf("%s has the password %q, want %q", r.Meta("name"), got, want[r.Meta("name")])
+		}
+		if ref["name"] == r.Meta("name") {
+			t.Errorf("%s: its password's Secret has the name of the one that the User Operator makes", r.Meta("name"))
+		}
+	}
+	if users != len(want) {
+		t.Errorf("got %d users, want %d", users, len(want))
+	}
+	for secret, value := range map[string]string{"redis-kafka-applier": "applier", "redis-kafka-check": "check"} {
+		if got := password("data", secret, "password"); got != value {
+			t.Errorf("%s has the password %q, want %q", secret, got, value)
+		}
+	}
+	for kind, secret := range map[string]string{"Deployment": "redis-kafka-applier", "Job": "redis-kafka-check"} {
+		for _, r := range g.Objects() {
+			if r.Kind() == kind && !strings.Contains(fmt.Sprint(r.Object["spec"]), "secretName:"+secret+"]") {
+				t.Errorf("the %s does not mount %s", kind, secret)
+			}
+		}
+	}
+	mirror := declared(t, g, "KafkaMirrorMaker2", "redis-writes-mirror")
+	source := list(field(mirror.Object, "spec").(map[string]any), "mirrors")[0]
+	for path, value := range map[string]string{
+		fmt.Sprint(field(mirror.Object, "spec", "target", "authentication", "passwordSecret", "secretName")): "target",
+		fmt.Sprint(field(source, "source", "authentication", "passwordSecret", "secretName")):                "peer",
+	} {
+		if got := password("kafka", path, "password"); got != value {
+			t.Errorf("the mirror's %s has %q, want %q", path, got, value)
+		}
 	}
 }

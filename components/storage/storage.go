@@ -224,7 +224,7 @@ func (s *Storage) build(ctx *pulumi.Context, name string, args Args) error {
 
 // recur declares a recurring job of Longhorn for the volumes of this Redis.
 func recur(ctx *pulumi.Context, name string, args Args, task, job, cron string, retain int, opts ...pulumi.ResourceOption) error {
-	_, err := kube.NewCustomResource(ctx, name, "longhorn.io/v1beta2", "RecurringJob",
+	_, err := kube.NewCustomResource(ctx, name, kube.LonghornVersion, "RecurringJob",
 		kube.Object{Name: job, Namespace: args.LonghornNamespace, Labels: kube.Labels(args.Redis, task)},
 		recurringJob{
 			Name: job, Task: task, Cron: cron, Retain: retain, Concurrency: 1,
