@@ -62,6 +62,10 @@ bin/engine/language-host: tools/pulumi-language-go/go.mod tools/pulumi-language-
 bin/engine/pulumi-language-go: tools/pulumi-language-go/host.sh bin/engine/language-host
 	install -m 755 $< $@
 
+.PHONY: test-operator
+test-operator: deps ## the declared Redis as the real Redis operator makes it, and every pod against Pod Security "restricted"
+	cd e2e/operator && go vet ./... && go test -count=1 ./...
+
 SECONDS ?= 600
 .PHONY: soak
 soak: deps ## the model test with seed after seed for SECONDS=600; SEED=n begins at that one; a run that fails is printed with its seed

@@ -1,0 +1,147 @@
+package operator
+
+import (
+	"context"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// process is a Redis that runs by the command and the configuration of a Redis container.
+type process struct {
+	command *exec.Cmd
+	client  *redis.Client
+}
+
+// start runs what the container runs. Only the folders differ.
+func (s *site) start(t *testing.T, dir, port string) *process {
+	t.Helper()
+	container := s.redis(t).Spec.Template.Spec.Containers[0]
+	conf := filepath.Join(dir, "redis.conf")
+	if err := os.WriteFile(conf, []byte(s.configMap(t, "rfr-redis", "redis.conf")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	args := slices.Clone(container.Command)
+	for i, a := range args {
+		switch a {
+		case "/redis/redis.conf":
+			args[i] = conf
+		case "/data":
+			args[i] = dir
+		}
+	}
+	p := &process{command: exec.Command(args[0], args[1:]...)}
+	log, err := os.Create(filepath.Join(dir, "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.command.Stdout, p.command.Stderr = log, log
+	if err := p.command.Start(); err != nil {
+		t.Fatalf("%v (make deps installs redis-server)", err)
+	}
+	t.Cleanup(func() { p.kill(); log.Close() })
+	secret := s.one(t, "Secret", "redis-auth").Object["stringData"].(map[string]any)["password"].(string)
+	p.client = redis.NewClient(&redis.Options{Addr: "127.0.0.1:" + port, Password: secret, MaxRetries: -1})
+	t.Cleanup(func() { _ = p.client.Close() })
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for p.client.Ping(ctx).Err() != nil {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			text, _ := os.ReadFile(log.Name())
+			t.Fatalf("Redis does not answer:\n%s", text)
+		}
+	}
+	return p
+}
+
+// kill ends the process as a lost node does.
+func (p *process) kill() {
+	if p.command.ProcessState == nil {
+		_ = p.command.Process.Signal(syscall.SIGKILL)
+		_ = p.command.Wait()
+	}
+}
+
+func freePort(t *testing.T) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// The command of the container wins over the operator's redis.conf, from the first moment: in particular the append-only file is
+// on when Redis loads its data. And what is left to customConfig can be set in a running Redis, which is how the operator applies it.
+func TestRedisRunsAsDeclared(t *testing.T) {
+	t.Parallel()
+	port := freePort(t)
+	s := operated(t, map[string]any{"redis.port": port, "redis.backlog": map[string]any{"writeRate": "2mb", "outage": "30s"}})
+	dir := t.TempDir()
+	p := s.start(t, dir, strconv.Itoa(port))
+	ctx := context.Background()
+	for key, want := range map[string]string{
+		"appendonly": "yes", "appendfsync": "everysec", "dir": dir, "min-replicas-to-write": "1", "min-replicas-max-lag": "10",
+		"repl-backlog-size": strconv.Itoa(60 << 20), "port": strconv.Itoa(port),
+	} {
+		got, err := p.client.ConfigGet(ctx, key).Result()
+		if err != nil || got[key] != want {
+			t.Errorf("%s: got %v, %v, want %s", key, got[key], err, want)
+		}
+	}
+	// Sentinels of another Redis that know this address cannot take it over: they have another password, or none.
+	for _, password := range []string{"", "another-password-of-another-redis"} {
+		foreign := redis.NewClient(&redis.Options{Addr: "127.0.0.1:" + strconv.Itoa(port), Password: password, MaxRetries: -1})
+		t.Cleanup(func() { _ = foreign.Close() })
+		err := foreign.Do(ctx, "REPLICAOF", "127.0.0.1", "1").Err()
+		if err == nil || !strings.HasPrefix(err.Error(), "NOAUTH") && !strings.HasPrefix(err.Error(), "WRONGPASS") {
+			t.Errorf("a stranger's REPLICAOF: got %v, want it refused", err)
+		}
+	}
+	users, err := p.client.Do(ctx, "ACL", "USERS").StringSlice()
+	if err != nil || !slices.Contains(users, "reader") || !slices.Contains(users, "pinger") {
+		t.Errorf("got the users %q, %v, want our reader beside the operator's pinger", users, err)
+	}
+	for _, line := range s.failover(t).Spec.Redis.CustomConfig {
+		name, value, _ := strings.Cut(line, " ")
+		if err := p.client.ConfigSet(ctx, name, value).Err(); err != nil {
+			t.Errorf("the operator cannot set %q: %v", line, err)
+		}
+	}
+	if got, err := p.client.ConfigGet(ctx, "maxmemory-policy").Result(); err != nil || got["maxmemory-policy"] != "noeviction" {
+		t.Errorf("got %v, %v, want noeviction", got, err)
+	}
+
+	// It was promoted, took a write, and its node was lost. The write is there when the pod is back, before anybody sets anything.
+	if err := p.client.Do(ctx, "REPLICAOF", "NO", "ONE").Err(); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.client.Set(ctx, "orders:42", "paid", 0).Err(); err == nil || !strings.HasPrefix(err.Error(), "NOREPLICAS") {
+		t.Errorf("a primary without replicas: got %v, want NOREPLICAS", err)
+	}
+	if err := p.client.ConfigSet(ctx, "min-replicas-to-write", "0").Err(); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.client.Set(ctx, "orders:42", "paid", 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	p.kill()
+	p = s.start(t, dir, strconv.Itoa(port))
+	if got, err := p.client.Get(ctx, "orders:42").Result(); got != "paid" || err != nil {
+		t.Errorf("after the loss of the node: got %q, %v, want paid", got, err)
+	}
+}
