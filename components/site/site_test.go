@@ -5,18 +5,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
-	"github.com/comptech-lab/redis-wal/components/redis"
 	"github.com/comptech-lab/redis-wal/components/site"
-	"github.com/comptech-lab/redis-wal/components/storage"
-	"github.com/comptech-lab/redis-wal/components/workload"
 	"github.com/comptech-lab/redis-wal/internal/golden"
 	"github.com/comptech-lab/redis-wal/render"
-	"github.com/comptech-lab/redis-wal/render/schema"
 )
 
 // args are the least that a site needs.
@@ -145,59 +140,6 @@ func TestResourcesAreKnownAtOnce(t *testing.T) {
 	check := g.Resources[len(g.Resources)-1]
 	if got, want := len(check.DependsOn), len(g.Objects())-1; check.Kind() != "Job" || got != want {
 		t.Errorf("got a %s that waits for %d objects at the end, want the check and all %d others", check.Kind(), got, want)
-	}
-}
-
-// Every variant of a site is valid to the letter.
-func TestVariantsAreValid(t *testing.T) {
-	t.Parallel()
-	schemas, err := schema.Load()
-	if err != nil {
-		t.Fatal(err)
-	}
-	tests := []struct {
-		name   string
-		change func(*site.Args)
-	}{
-		{"the least", func(*site.Args) {}},
-		{"without secrets", func(a *site.Args) { a.Secrets = nil }},
-		{"without secrets, with a reader", func(a *site.Args) { a.Secrets, a.ReaderSHA256 = nil, strings.Repeat("ab", 32) }},
-		{"everything said", func(a *site.Args) {
-			a.Mirror.ExactlyOnce, a.Kafka.Version = new(false), "4.1.1"
-			a.Redis.Tolerations = []workload.Toleration{{Key: "redis", Operator: "Equal", Value: "only", Effect: "NoSchedule", TolerationSeconds: 30}}
-			a.Redis.NodeSelector, a.Redis.PriorityClass, a.Redis.OperatorGroup = map[string]string{"disk": "fast"}, "high", "blue"
-			a.Redis.AntiAffinity, a.Redis.Port, a.Redis.Replicas, a.Sentinel.Replicas = "required", 6400, 5, 5
-			a.Sentinel.DownAfter = 2 * time.Second
-			a.Images = workload.Images{Registry: "registry.example.com/mirror", PullSecrets: []string{"pull"}, PullPolicy: "Always"}
-			a.Storage.Class, a.Storage.Backup = storage.Class{Create: true, Name: "fast"}, storage.Backup{Schedule: "0 1 * * *", Retain: 7}
-			a.Storage.Snapshot = storage.Snapshot{Schedule: "0 * * * *", Retain: 24}
-			a.Monitoring = site.Monitoring{Enabled: true, Labels: map[string]string{"release": "prometheus"}}
-			a.Redis.Backlog = redis.Backlog{WriteRate: "4mb", Outage: 30 * time.Second}
-			a.Applier.Env = map[string]string{"APPLIER_VERBOSITY": "debug", "GODEBUG": "madvdontneed=1"}
-			a.Network.Clients = []workload.Pods{{Namespace: "shop"}}
-		}},
-		{"plain text and no policies", func(a *site.Args) {
-			a.Kafka.TLS, a.PeerKafka.TLS, a.Network.Enabled = new(false), new(false), new(false)
-		}},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			a := args()
-			tt.change(&a)
-			for _, r := range run(t, map[string]site.Args{"x": a}).Objects() {
-				if !schemas.Known(r.Object) {
-					continue
-				}
-				problems, err := schemas.Problems(r.Object)
-				if err != nil {
-					t.Error(err)
-				}
-				for _, p := range problems {
-					t.Errorf("%s %s: %s", r.Kind(), r.Name, p)
-				}
-			}
-		})
 	}
 }
 
