@@ -54,7 +54,8 @@ type Args struct {
 	ExporterImage string
 	// Replicas is the number of Redis pods, the primary included; default 3.
 	Replicas int
-	// Port is the port of Redis; default 6379. Unique ports keep the Sentinels of two Redis apart even without network policies.
+	// Port is the port of Redis; default 6379. Passwords and policies keep the Sentinels of two Redis apart; unique ports do so
+	// even where policies are not enforced.
 	Port int
 	// MaxMemory is Redis' maxmemory, in its own units; default 60 % of the memory limit.
 	MaxMemory string

@@ -133,7 +133,8 @@ type Redis struct {
 	// Replicas is the number of Redis pods, the primary included. With 2, the loss of either stops the replay of the log until it
 	// is back: a primary without a replica takes no writes.
 	Replicas int `json:"replicas"`
-	// Port is the port of Redis. Several Redis in one cluster are safest with a port each.
+	// Port is the port of Redis. Passwords and policies keep several Redis in one cluster apart; a port of its own for each does so
+	// even where policies are not enforced.
 	Port int `json:"port"`
 	// MaxMemory is Redis' maxmemory in its own units, such as 6gb; at most 60 % of the memory limit. Empty = just that.
 	MaxMemory string `json:"maxmemory"`

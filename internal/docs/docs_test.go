@@ -94,9 +94,14 @@ func TestNamedTestsExist(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, m := range tests.FindAllStringSubmatch(text, -1) {
-		if !strings.Contains(all.String(), "func "+m[1]+"(") {
-			t.Errorf("architecture.md names %s, which is not there", m[1])
+	for page, text := range pages(t) {
+		if strings.HasPrefix(page, "docs/decisions/") {
+			continue // they speak of their day
+		}
+		for _, m := range tests.FindAllStringSubmatch(text, -1) {
+			if !strings.Contains(all.String(), "func "+m[1]+"(") {
+				t.Errorf("%s names %s, which is not there", page, m[1])
+			}
 		}
 	}
 }
@@ -145,5 +150,41 @@ func TestMetricsAreKnown(t *testing.T) {
 				t.Errorf("%s names the metric %s, which the applier does not export", page, m)
 			}
 		}
+	}
+}
+
+// Each trap of an operator names the tests that hold its answer; the few that no test can hold say so by an empty cell. A test
+// that lets the real operator's code run is marked with a star.
+func TestTrapsNameTheirTests(t *testing.T) {
+	t.Parallel()
+	real := ""
+	files, err := filepath.Glob(filepath.Join(root, "e2e/operator/*_test.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		real += string(b)
+	}
+	rows, without := 0, 0
+	for _, m := range regexp.MustCompile(`(?m)^\| (.+) \| (.+) \|([^|\n]*)\|$`).FindAllStringSubmatch(read(t, "docs/operators.md"), -1) {
+		if m[3] == " tests " || !strings.Contains(m[3], "Test") && strings.TrimSpace(m[3]) != "" {
+			continue // a heading, or the table of versions
+		}
+		rows++
+		if strings.TrimSpace(m[3]) == "" {
+			without++
+		}
+		for _, named := range regexp.MustCompile("`(Test[A-Za-z0-9]+)`(\\*?)").FindAllStringSubmatch(m[3], -1) {
+			if got, want := named[2] == "*", strings.Contains(real, "func "+named[1]+"("); got != want {
+				t.Errorf("operators.md, %q: %s is marked as run with the operator's code: %v, want %v", m[1], named[1], got, want)
+			}
+		}
+	}
+	if rows < 25 || without > 2 {
+		t.Errorf("operators.md has %d traps, %d of them without a test; want at least 25, at most 2", rows, without)
 	}
 }
