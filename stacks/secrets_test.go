@@ -84,6 +84,8 @@ func TestReaderReads(t *testing.T) {
 	}
 	// What clients send by themselves when they connect, look after their connections and discover who is who: go-redis 9,
 	// redis-py 5 and Lettuce 6 (Jedis 5 sends a part of it). SENTINEL and SUBSCRIBE go to the Sentinels, which know no users.
+	connecting := redis.NewClient(&redis.Options{Addr: server.Addr, Username: "reader", Password: password, MaxRetries: -1, PoolSize: 1})
+	t.Cleanup(func() { _ = connecting.Close() })
 	for _, sent := range [][]any{
 		{"HELLO", "3", "AUTH", "reader", password, "SETNAME", "shop"},
 		{"HELLO", "2", "AUTH", "reader", password},
@@ -108,7 +110,7 @@ func TestReaderReads(t *testing.T) {
 		{"READONLY"},
 		{"QUIT"},
 	} {
-		err := reader.Do(ctx, sent...).Err()
+		err := connecting.Do(ctx, sent...).Err()
 		if err == nil {
 			continue
 		}
