@@ -265,18 +265,17 @@ func (r *Redis) build(ctx *pulumi.Context, name string, args Args) error {
 		}
 	}
 
-	if err := r.budgets(ctx, name, args); err != nil {
-		return err
-	}
-
 	labels := object("").Labels
 	if args.OperatorGroup != "" {
 		labels = kube.With(labels, map[string]string{"redis-failover.freshworks.com/operator-group": args.OperatorGroup})
 	}
-	_, err = kube.NewCustomResource(ctx, name+"-failover", apiVersion, "RedisFailover",
+	failover, err := kube.NewCustomResource(ctx, name+"-failover", apiVersion, "RedisFailover",
 		kube.Object{Name: args.Name, Namespace: args.Namespace, Labels: labels}, args.spec(),
 		parent, pulumi.Protect(true), pulumi.DependsOn(r.Resources()))
 	if err != nil {
+		return err
+	}
+	if err := r.budgets(ctx, name, args, failover); err != nil {
 		return err
 	}
 
@@ -289,7 +288,7 @@ func (r *Redis) build(ctx *pulumi.Context, name string, args Args) error {
 // budgets let a drain take one Redis and one Sentinel at a time. They have the names and do the work of the operator's own,
 // which are switched off: those count the Sentinels by the number of Redis pods, so that of three Sentinels two could go at
 // once, and they hold up a drain for as long as two pods are not ready.
-func (r *Redis) budgets(ctx *pulumi.Context, name string, args Args) error {
+func (r *Redis) budgets(ctx *pulumi.Context, name string, args Args, failover pulumi.Resource) error {
 	for _, b := range []struct {
 		suffix, object, component string
 		pods                      int
@@ -298,14 +297,18 @@ func (r *Redis) budgets(ctx *pulumi.Context, name string, args Args) error {
 		{"-sentinel-budget", "rfs-" + args.Name, "sentinel", args.Sentinel.Replicas},
 	} {
 		_, err := policyv1.NewPodDisruptionBudget(ctx, name+b.suffix, &policyv1.PodDisruptionBudgetArgs{
-			Metadata: kube.Object{Name: b.object, Namespace: args.Namespace, Labels: kube.Labels(args.Name, b.component)}.Meta(),
+			Metadata: kube.Object{
+				Name: b.object, Namespace: args.Namespace, Labels: kube.Labels(args.Name, b.component),
+				// One that the operator made before states another number, as its own.
+				Annotations: map[string]string{"pulumi.com/patchForce": "true"},
+			}.Meta(),
 			Spec: &policyv1.PodDisruptionBudgetSpecArgs{
 				// Not maxUnavailable: an operator's own budget that is taken over states minAvailable, and both are not allowed.
 				MinAvailable:               pulumi.Int(b.pods - 1),
 				Selector:                   &metav1.LabelSelectorArgs{MatchLabels: pulumi.ToStringMap(args.podsOf(b.component).MatchLabels)},
 				UnhealthyPodEvictionPolicy: pulumi.String("AlwaysAllow"),
 			},
-		}, pulumi.Parent(r))
+		}, pulumi.Parent(r), pulumi.DependsOn([]pulumi.Resource{failover})) // which tells the operator to leave them alone
 		if err != nil {
 			return err
 		}
