@@ -52,7 +52,7 @@ func (s *site) start(t *testing.T, dir, port string) *process {
 	secret := s.one(t, "Secret", "redis-auth").Object["stringData"].(map[string]any)["password"].(string)
 	p.client = redis.NewClient(&redis.Options{Addr: "127.0.0.1:" + port, Password: secret, MaxRetries: -1})
 	t.Cleanup(func() { _ = p.client.Close() })
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()

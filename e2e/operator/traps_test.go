@@ -169,6 +169,39 @@ func TestDrainsGoOn(t *testing.T) {
 	}
 }
 
+// Redis and Sentinels go to as many zones and nodes as there are, and still start where there is only one zone; with
+// antiAffinity required never two on a node. The operator's own affinity would be soft, and over nodes alone.
+func TestPodsAreSpread(t *testing.T) {
+	t.Parallel()
+	for _, affinity := range []string{"preferred", "required"} {
+		s := operated(t, map[string]any{"redis.antiAffinity": affinity})
+		for name, template := range map[string]corev1.PodTemplateSpec{"Redis": s.redis(t).Spec.Template, "Sentinels": s.sentinels(t).Spec.Template} {
+			zones := template.Spec.TopologySpreadConstraints
+			if len(zones) != 1 || zones[0].TopologyKey != "topology.kubernetes.io/zone" || zones[0].WhenUnsatisfiable != corev1.ScheduleAnyway ||
+				!matches(t, zones[0].LabelSelector, template.Labels) {
+				t.Errorf("%s: got the spread %v, want its own pods over zones, as far as there are any", name, zones)
+			}
+			var terms []corev1.PodAffinityTerm
+			for _, w := range template.Spec.Affinity.PodAntiAffinity.PreferredDuringSchedulingIgnoredDuringExecution {
+				terms = append(terms, w.PodAffinityTerm)
+			}
+			if affinity == "required" {
+				terms = template.Spec.Affinity.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution
+			}
+			if len(terms) != 1 || terms[0].TopologyKey != "kubernetes.io/hostname" || !matches(t, terms[0].LabelSelector, template.Labels) {
+				t.Errorf("%s, %s: got %v, want its own pods on other nodes", name, affinity, terms)
+			}
+			other := map[string]string{"app.kubernetes.io/name": "redis", "app.kubernetes.io/part-of": "redis-failover", "app.kubernetes.io/component": "redis"}
+			if name == "Redis" {
+				other["app.kubernetes.io/component"] = "sentinel"
+			}
+			if len(terms) == 1 && matches(t, terms[0].LabelSelector, other) {
+				t.Errorf("%s, %s: keeps away from the %s of the same Redis too", name, affinity, other["app.kubernetes.io/component"])
+			}
+		}
+	}
+}
+
 // The labels by which the policies, the monitor and the Service know the pods are the labels that the operator gives them, and
 // so are the ports.
 func TestSelectorsMatchTheOperatorsPods(t *testing.T) {
