@@ -85,13 +85,14 @@ func TestDestroyLeavesExactlyTheData(t *testing.T) {
 	}
 }
 
-// A producer that leaves the program loses its user and its password, and nothing else goes.
+// A producer that leaves the program loses its user and its password, and nothing else goes; the applications are told.
 func TestRemovedProducer(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, "dc")
 	s.up()
 	s.change("producers", []any{map[string]any{"name": "orders"}})
-	s.wantChanges(s.up(), "delete KafkaUser dc-redis-user-producer-sessions-user", "delete Secret dc-redis-user-producer-sessions-password")
+	s.wantChanges(s.up(), "delete KafkaUser dc-redis-user-producer-sessions-user", "delete Secret dc-redis-user-producer-sessions-password",
+		"update ConfigMap dc-redis-clients") // it names the producers
 	if s.jobs.ran() != 1 {
 		t.Errorf("the check ran %d times, want once", s.jobs.ran())
 	}
