@@ -16,7 +16,8 @@ import (
 // field is a value in an object, by the names on the way to it.
 func field(object any, path ...string) any {
 	for _, name := range path {
-		object, _ = object.(map[string]any)[name]
+		fields, _ := object.(map[string]any)
+		object = fields[name]
 	}
 	return object
 }
