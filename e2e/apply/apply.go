@@ -1,0 +1,154 @@
+// Package apply sends objects to an API server as strictly as it can be asked to: server-side apply, unknown and doubled
+// fields are errors, and every warning is kept.
+package apply
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/discovery/cached/memory"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/restmapper"
+)
+
+// Server is an API server. One of its methods runs at a time.
+type Server struct {
+	objects  dynamic.Interface
+	kinds    meta.RESTMapper
+	warnings *warnings
+}
+
+// warnings are what the server said beside its answers since they were last taken.
+type warnings struct {
+	mu   sync.Mutex
+	list []string
+}
+
+// HandleWarningHeader keeps a warning.
+func (w *warnings) HandleWarningHeader(_ int, _, text string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.list = append(w.list, text)
+}
+
+func (w *warnings) take() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	list := w.list
+	w.list = nil
+	return list
+}
+
+// New is the server that a configuration leads to.
+func New(config *rest.Config) (*Server, error) {
+	s := &Server{warnings: &warnings{}}
+	config = rest.CopyConfig(config)
+	config.WarningHandler = s.warnings
+	found, err := discovery.NewDiscoveryClientForConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	s.kinds = restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(found))
+	s.objects, err = dynamic.NewForConfig(config)
+	return s, err
+}
+
+// Owner is who applies.
+type Owner struct {
+	// Manager is the name under which the server remembers which fields are whose.
+	Manager string
+	// TakeOver says that fields of other managers are taken from them. Otherwise a different value there is a conflict.
+	TakeOver bool
+}
+
+// Apply makes an object as it is given, and gives the server's answer and its warnings.
+func (s *Server) Apply(ctx context.Context, owner Owner, object map[string]any) (*unstructured.Unstructured, []string, error) {
+	u := unstructured.Unstructured{Object: object}
+	client, err := s.client(u.GroupVersionKind(), u.GetNamespace())
+	if err != nil {
+		return nil, nil, err
+	}
+	text, err := json.Marshal(object)
+	if err != nil {
+		return nil, nil, err
+	}
+	s.warnings.take()
+	answer, err := client.Patch(ctx, u.GetName(), types.ApplyPatchType, text, metav1.PatchOptions{
+		FieldManager: owner.Manager, Force: &owner.TakeOver, FieldValidation: metav1.FieldValidationStrict,
+	})
+	said := s.warnings.take()
+	if err != nil {
+		return nil, said, fmt.Errorf("%s: %w", Name(object), err)
+	}
+	return answer, said, nil
+}
+
+// Name is an object's kind, namespace and name, for people.
+func Name(object map[string]any) string {
+	u := unstructured.Unstructured{Object: object}
+	if u.GetNamespace() == "" {
+		return u.GetKind() + " " + u.GetName()
+	}
+	return u.GetKind() + " " + u.GetNamespace() + "/" + u.GetName()
+}
+
+// Get reads an object that has at least a kind and a name.
+func (s *Server) Get(ctx context.Context, object map[string]any) (*unstructured.Unstructured, error) {
+	u := unstructured.Unstructured{Object: object}
+	client, err := s.client(u.GroupVersionKind(), u.GetNamespace())
+	if err != nil {
+		return nil, err
+	}
+	return client.Get(ctx, u.GetName(), metav1.GetOptions{})
+}
+
+// Delete deletes an object, and then in the background what it owns.
+func (s *Server) Delete(ctx context.Context, object map[string]any) error {
+	u := unstructured.Unstructured{Object: object}
+	client, err := s.client(u.GroupVersionKind(), u.GetNamespace())
+	if err != nil {
+		return err
+	}
+	background := metav1.DeletePropagationBackground
+	return client.Delete(ctx, u.GetName(), metav1.DeleteOptions{PropagationPolicy: &background})
+}
+
+// List reads objects of a kind into T, such as corev1.Pod.
+func List[T any](ctx context.Context, s *Server, kind schema.GroupVersionKind, namespace, selector string) ([]T, error) {
+	client, err := s.client(kind, namespace)
+	if err != nil {
+		return nil, err
+	}
+	list, err := client.List(ctx, metav1.ListOptions{LabelSelector: selector})
+	if err != nil {
+		return nil, err
+	}
+	out := make([]T, len(list.Items))
+	for i, item := range list.Items {
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(item.Object, &out[i]); err != nil {
+			return nil, fmt.Errorf("%s: %w", Name(item.Object), err)
+		}
+	}
+	return out, nil
+}
+
+func (s *Server) client(kind schema.GroupVersionKind, namespace string) (dynamic.ResourceInterface, error) {
+	mapping, err := s.kinds.RESTMapping(kind.GroupKind(), kind.Version)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", kind, err)
+	}
+	if mapping.Scope.Name() == meta.RESTScopeNameNamespace {
+		return s.objects.Resource(mapping.Resource).Namespace(namespace), nil
+	}
+	return s.objects.Resource(mapping.Resource), nil
+}

@@ -1,0 +1,39 @@
+// Package e2e holds tests that need Kubernetes clusters. They run in a sandbox, as root, and only when asked: make e2e-apply.
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"testing"
+
+	"github.com/comptech-lab/redis-wal/e2e/binaries"
+	"github.com/comptech-lab/redis-wal/e2e/sandbox"
+)
+
+// askKey is the variable that asks for these tests.
+const askKey = "REDIS_WAL_E2E"
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	if os.Getenv(askKey) == "" {
+		return m.Run() // all tests say why they do nothing
+	}
+	if !sandbox.Inside() {
+		say := func(line string) { fmt.Fprintln(os.Stderr, line) }
+		if _, err := binaries.Build(context.Background(), "binaries", say); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+	}
+	return sandbox.Run(m.Run)
+}
+
+// asked skips a test unless clusters may be started.
+func asked(t *testing.T) {
+	t.Helper()
+	if os.Getenv(askKey) == "" {
+		t.Skipf("starts two Kubernetes clusters: run it by make e2e-apply, or set %s=1", askKey)
+	}
+}
