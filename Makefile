@@ -15,7 +15,7 @@ TOOL     := go tool -modfile=tools/go.mod
 
 .PHONY: help
 help: ## list the verbs
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
 
 .PHONY: deps
 deps: ## install what is missing on this machine (Debian: redis-server)
@@ -94,6 +94,16 @@ golden: ## write the golden resource graphs, the reference tables and the render
 .PHONY: render
 render: ## write clusters/<site>: the program as plain manifests for Argo CD
 	go run ./render/cmd/render
+
+.PHONY: e2e-deps
+e2e-deps: ## install what two Kubernetes clusters need of this machine (Debian: etcd, runc, CNI plugins, iptables, busybox)
+	@missing=; for p in etcd-server runc containernetworking-plugins iproute2 iptables nftables conntrack util-linux procps redis-server redis-tools busybox-static; do \
+		dpkg -s $$p >/dev/null 2>&1 || missing="$$missing $$p"; done; \
+	[ -z "$$missing" ] || { echo "installing$$missing"; apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends $$missing; } >&2
+
+.PHONY: e2e-apply
+e2e-apply: e2e-deps ## both stacks on two real Kubernetes clusters with the real Redis operator (root; the first time builds them for minutes)
+	cd e2e && REDIS_WAL_E2E=1 go test -count=1 -timeout 20m -v -run '^TestApply$$' .
 
 .PHONY: build
 build: ## bin/redis-applier, static

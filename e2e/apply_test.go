@@ -87,7 +87,7 @@ func applySite(t *testing.T, s *cluster.Site) {
 	step("every Sentinel knows that primary, two replicas and two Sentinels", d.sentinelsAgree)
 	step("every Redis has an append-only file and the declared limits", d.redisConfig)
 	step("the reader reads and cannot write", d.readerOnlyReads)
-	step("the operator's disruption budgets exist", d.budgets)
+	step("one disruption budget each for Redis and Sentinels lets one pod go at a time", d.budgets)
 	step("the appliers run, and wait for a Kafka that is not there", d.appliersRun)
 	step("Pod Security forbids no pod", d.nothingForbidden)
 	step("what Pulumi declares is still as it was declared", func(t *testing.T) { d.applyAgain(t, pulumi, declared) })

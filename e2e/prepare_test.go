@@ -52,10 +52,8 @@ func (d *deployed) prepare(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, path := range definitions {
-		text, _ := os.ReadFile(path)
-		definition, _ := fromYAML(text)
-		d.eventually(t, d.established(definition))
+	for _, o := range objects[:len(definitions)] {
+		d.eventually(t, d.served(o))
 	}
 }
 

@@ -14,7 +14,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -35,20 +37,23 @@ func read[T any](ctx context.Context, d *deployed, version, kind, name string) (
 	return out, runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, &out)
 }
 
-// established says whether the server serves the kinds of a definition.
-func (d *deployed) established(definition map[string]any) func(context.Context) error {
+// served says whether the server serves the kind of a definition.
+func (d *deployed) served(definition map[string]any) func(context.Context) error {
 	return func(ctx context.Context) error {
-		u, err := d.server.Get(ctx, definition)
-		if err != nil {
-			return err
-		}
-		conditions, _, _ := unstructured.NestedSlice(u.Object, "status", "conditions")
-		for _, c := range conditions {
-			if c, _ := c.(map[string]any); c["type"] == "Established" && c["status"] == "True" {
-				return nil
+		group, _, _ := unstructured.NestedString(definition, "spec", "group")
+		kind, _, _ := unstructured.NestedString(definition, "spec", "names", "kind")
+		versions, _, _ := unstructured.NestedSlice(definition, "spec", "versions")
+		for _, v := range versions {
+			v, _ := v.(map[string]any)
+			if v["served"] != true {
+				continue
+			}
+			_, err := apply.List[struct{}](ctx, d.server, schema.GroupVersionKind{Group: group, Version: fmt.Sprint(v["name"]), Kind: kind}, "", "")
+			if err != nil {
+				return err
 			}
 		}
-		return fmt.Errorf("%s is not established", apply.Name(definition))
+		return nil
 	}
 }
 
@@ -283,19 +288,34 @@ func (d *deployed) readerOnlyReads(t *testing.T) {
 	}
 }
 
+// budgets checks that one disruption budget, the program's or the operator's, keeps the pods of each part together, and lets
+// one go at a time. Two for one pod would block its eviction.
 func (d *deployed) budgets(t *testing.T) {
-	for _, name := range []string{"rfr-" + d.cfg.Redis.Name, "rfs-" + d.cfg.Redis.Name} {
-		b, err := read[policyv1.PodDisruptionBudget](t.Context(), d, "policy/v1", "PodDisruptionBudget", name)
-		if err != nil {
-			t.Error(err)
-			continue
-		}
+	for _, part := range []string{"redis", "sentinel"} {
 		d.eventually(t, func(ctx context.Context) error {
-			if b, err = read[policyv1.PodDisruptionBudget](ctx, d, "policy/v1", "PodDisruptionBudget", name); err != nil {
+			pods, err := d.pods(ctx, part)
+			if err != nil {
 				return err
 			}
-			if b.Status.DisruptionsAllowed != 1 {
-				return fmt.Errorf("%s allows %d disruptions, want 1", name, b.Status.DisruptionsAllowed)
+			if len(pods) == 0 {
+				return fmt.Errorf("no pods of %s", part)
+			}
+			all, err := apply.List[policyv1.PodDisruptionBudget](ctx, d.server, schema.GroupVersionKind{Group: "policy", Version: "v1", Kind: "PodDisruptionBudget"}, d.cfg.Namespace.Name, "")
+			if err != nil {
+				return err
+			}
+			var found []string
+			for _, b := range all {
+				selector, err := metav1.LabelSelectorAsSelector(b.Spec.Selector)
+				if err != nil {
+					return err
+				}
+				if selector.Matches(labels.Set(pods[0].Labels)) {
+					found = append(found, fmt.Sprintf("%s allows %d", b.Name, b.Status.DisruptionsAllowed))
+				}
+			}
+			if len(found) != 1 || !strings.HasSuffix(found[0], " allows 1") {
+				return fmt.Errorf("budgets for the pods of %s: %v, want one that allows 1 disruption", part, found)
 			}
 			return nil
 		})
@@ -303,12 +323,12 @@ func (d *deployed) budgets(t *testing.T) {
 }
 
 func (d *deployed) appliersRun(t *testing.T) {
-	var labels []string
+	var selector []string
 	for k, v := range applier.PodLabels(site.NamesOf(d.cfg.Args).Applier) {
-		labels = append(labels, k+"="+v)
+		selector = append(selector, k+"="+v)
 	}
 	d.eventually(t, func(ctx context.Context) error {
-		pods, err := apply.List[corev1.Pod](ctx, d.server, schema.GroupVersionKind{Version: "v1", Kind: "Pod"}, d.cfg.Namespace.Name, strings.Join(labels, ","))
+		pods, err := apply.List[corev1.Pod](ctx, d.server, schema.GroupVersionKind{Version: "v1", Kind: "Pod"}, d.cfg.Namespace.Name, strings.Join(selector, ","))
 		if err != nil {
 			return err
 		}

@@ -24,7 +24,7 @@ import (
 // Server is an API server. One of its methods runs at a time.
 type Server struct {
 	objects  dynamic.Interface
-	kinds    meta.RESTMapper
+	kinds    *restmapper.DeferredDiscoveryRESTMapper
 	warnings *warnings
 }
 
@@ -144,6 +144,10 @@ func List[T any](ctx context.Context, s *Server, kind schema.GroupVersionKind, n
 
 func (s *Server) client(kind schema.GroupVersionKind, namespace string) (dynamic.ResourceInterface, error) {
 	mapping, err := s.kinds.RESTMapping(kind.GroupKind(), kind.Version)
+	if meta.IsNoMatchError(err) {
+		s.kinds.Reset() // it may be new
+		mapping, err = s.kinds.RESTMapping(kind.GroupKind(), kind.Version)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", kind, err)
 	}

@@ -54,11 +54,11 @@ func Build(ctx context.Context, source string, say func(string)) (string, error)
 		}
 	}
 	// This project's own, which change: Go's build cache keeps them.
-	for output, pkg := range map[string]string{
-		"pause": "github.com/comptech-lab/redis-wal/e2e/binaries/pause", "redis-applier": "github.com/comptech-lab/redis-wal/applier",
+	for _, own := range []struct{ name, module, pkg string }{
+		{"pause", source, "./pause"}, {"redis-applier", filepath.Join(source, "..", ".."), "./applier"},
 	} {
-		if err := goBuild(ctx, source, "-o", filepath.Join(dir, output), "-ldflags", "-s -w", pkg); err != nil {
-			return "", fmt.Errorf("build %s: %w", output, err)
+		if err := goBuild(ctx, own.module, "-o", filepath.Join(dir, own.name), "-ldflags", "-s -w", own.pkg); err != nil {
+			return "", fmt.Errorf("build %s: %w", own.name, err)
 		}
 	}
 	return dir, nil

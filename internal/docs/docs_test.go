@@ -42,8 +42,8 @@ func pages(t *testing.T) map[string]string {
 
 var (
 	link   = regexp.MustCompile(`\]\(([^)#:]+)(#[^)]*)?\)`)
-	verb   = regexp.MustCompile("(?m)(?:`|^    )make ([a-z-]+)")
-	target = regexp.MustCompile(`(?m)^([a-z-]+):`)
+	verb   = regexp.MustCompile("(?m)(?:`|^    )make ([a-z0-9-]+)")
+	target = regexp.MustCompile(`(?m)^([a-z0-9-]+):`)
 	script = regexp.MustCompile(`[a-z_]+\.txtar`)
 	tests  = regexp.MustCompile("`(Test[A-Za-z0-9]+)`")
 )
