@@ -47,6 +47,19 @@ func TestCommittedManifests(t *testing.T) {
 	}
 }
 
+// An API server drops an empty list. A manifest that has one is never as the server keeps it, so each apply would be a change: Argo CD
+// would heal for ever. (An empty object, such as a selector of all pods, is kept.)
+func TestNoEmptyLists(t *testing.T) {
+	t.Parallel()
+	for path, text := range manifests(t, "dc") {
+		for number, line := range strings.Split(text, "\n") {
+			if strings.HasSuffix(line, ": []") {
+				t.Errorf("%s:%d: %s: leave it out", path, number+1, strings.TrimSpace(line))
+			}
+		}
+	}
+}
+
 func manifests(t *testing.T, name string) map[string]string {
 	t.Helper()
 	stack, err := render.Load("..", name)

@@ -37,23 +37,26 @@ type Policy struct {
 
 // NewPolicy registers the policy.
 func NewPolicy(ctx *pulumi.Context, name string, p Policy, opts ...pulumi.ResourceOption) (*networkingv1.NetworkPolicy, error) {
-	ingress := networkingv1.NetworkPolicyIngressRuleArray{}
+	spec := &networkingv1.NetworkPolicySpecArgs{
+		PodSelector: &metav1.LabelSelectorArgs{MatchLabels: pulumi.ToStringMap(p.Selects)},
+		PolicyTypes: pulumi.ToStringArray([]string{"Ingress", "Egress"}),
+	}
+	// A direction without a rule is left out: an API server does not keep an empty list, and would see a change at each apply.
+	var ingress networkingv1.NetworkPolicyIngressRuleArray
 	for _, r := range p.From {
 		ingress = append(ingress, networkingv1.NetworkPolicyIngressRuleArgs{From: r.peers(), Ports: r.ports()})
 	}
-	egress := networkingv1.NetworkPolicyEgressRuleArray{}
+	if len(ingress) > 0 {
+		spec.Ingress = ingress
+	}
+	var egress networkingv1.NetworkPolicyEgressRuleArray
 	for _, r := range p.To {
 		egress = append(egress, networkingv1.NetworkPolicyEgressRuleArgs{To: r.peers(), Ports: r.ports()})
 	}
-	return networkingv1.NewNetworkPolicy(ctx, name, &networkingv1.NetworkPolicyArgs{
-		Metadata: p.Object.Meta(),
-		Spec: &networkingv1.NetworkPolicySpecArgs{
-			PodSelector: &metav1.LabelSelectorArgs{MatchLabels: pulumi.ToStringMap(p.Selects)},
-			PolicyTypes: pulumi.ToStringArray([]string{"Ingress", "Egress"}),
-			Ingress:     ingress,
-			Egress:      egress,
-		},
-	}, opts...)
+	if len(egress) > 0 {
+		spec.Egress = egress
+	}
+	return networkingv1.NewNetworkPolicy(ctx, name, &networkingv1.NetworkPolicyArgs{Metadata: p.Object.Meta(), Spec: spec}, opts...)
 }
 
 func (r Rule) peers() networkingv1.NetworkPolicyPeerArrayInput {
