@@ -92,6 +92,9 @@ func applySite(t *testing.T, s *cluster.Site) {
 	step("Pod Security forbids no pod", d.nothingForbidden)
 	step("what Pulumi declares is still as it was declared", func(t *testing.T) { d.applyAgain(t, pulumi, declared) })
 	step("the claims outlive the RedisFailover", d.claimsOutlive)
+	step("declared again, Redis has its data back", func(t *testing.T) {
+		d.comesBack(t, func(t *testing.T) { d.applyAll(t, pulumi, declared) })
+	})
 	if err := s.Ended(); err != nil {
 		t.Error(err)
 	}

@@ -151,7 +151,7 @@ func (d *deployed) connect(t *testing.T, p corev1.Pod, user, password string) *r
 	c := redis.NewClient(&redis.Options{
 		Addr: net.JoinHostPort(p.Status.PodIP, strconv.Itoa(d.cfg.Redis.Port)), Username: user, Password: password, DisableIdentity: true,
 	})
-	t.Cleanup(func() { c.Close() })
+	t.Cleanup(func() { _ = c.Close() })
 	return c
 }
 
@@ -227,7 +227,7 @@ func agrees(ctx context.Context, p corev1.Pod, primary string) error {
 	c := redis.NewSentinelClient(&redis.Options{
 		Addr: net.JoinHostPort(p.Status.PodIP, strconv.Itoa(rediscomponent.SentinelPort)), DisableIdentity: true,
 	})
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	at, err := c.GetMasterAddrByName(ctx, rediscomponent.SentinelMaster).Result()
 	if err != nil {
 		return err
@@ -364,7 +364,30 @@ func (d *deployed) nothingForbidden(t *testing.T) {
 	}
 }
 
+// primary is a connection to the primary, as the user who may do everything.
+func (d *deployed) primary(t *testing.T) *redis.Client {
+	t.Helper()
+	pods, err := d.pods(t.Context(), "redis")
+	if err != nil {
+		t.Fatal(err)
+	}
+	password := d.password(t, rediscomponent.AuthSecret(d.cfg.Redis.Name))
+	for _, p := range pods {
+		c := d.connect(t, p, "", password)
+		if role, err := c.Do(t.Context(), "ROLE").Slice(); err == nil && role[0] == "master" {
+			return c
+		}
+	}
+	t.Fatal("there is no primary")
+	return nil
+}
+
+const survivor = "e2e:written-before"
+
 func (d *deployed) claimsOutlive(t *testing.T) {
+	if err := d.primary(t).Set(t.Context(), survivor, "yes", 0).Err(); err != nil {
+		t.Fatal(err)
+	}
 	failover := object("databases.spotahome.com/v1", "RedisFailover", d.cfg.Namespace.Name, d.cfg.Redis.Name, nil)
 	if err := d.server.Delete(t.Context(), failover); err != nil {
 		t.Fatal(err)
@@ -384,4 +407,15 @@ func (d *deployed) claimsOutlive(t *testing.T) {
 		return err
 	})
 	d.checkClaims(t)
+}
+
+// comesBack declares the RedisFailover again: it finds its claims and its data.
+func (d *deployed) comesBack(t *testing.T, declare func(*testing.T)) {
+	declare(t)
+	d.ready(t)
+	d.claimsAreUsed(t)
+	d.onePrimary(t)
+	if got, err := d.primary(t).Get(t.Context(), survivor).Result(); err != nil || got != "yes" {
+		t.Errorf("what was written before the RedisFailover was deleted: %q, %v", got, err)
+	}
 }

@@ -118,7 +118,7 @@ func pack(file, image, binary string) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }() // in memory, and gone with the sandbox at the latest
 	base := filepath.Base(binary)
 	if err := copyFile(binary, filepath.Join(dir, base)); err != nil {
 		return err

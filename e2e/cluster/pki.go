@@ -19,7 +19,7 @@ import (
 )
 
 // adminToken is the administrator's password of clusters that live for minutes in a network of their own.
-const adminToken = "e2e-admin" //nolint:gosec // nobody else reaches them
+const adminToken = "e2e-admin"
 
 const apiPort = 6443
 

@@ -31,11 +31,11 @@ func (s *Site) spawn(name, path string, args ...string) error {
 		return fmt.Errorf("start %s: %w", name, err)
 	}
 	go func() {
-		err := cmd.Wait()
+		_ = cmd.Wait() // its state says how it ended
 		s.processes.mu.Lock()
 		defer s.processes.mu.Unlock()
 		if s.processes.ended == nil {
-			s.processes.ended = fmt.Errorf("%s ended (%v): see %s", name, err, log.Name())
+			s.processes.ended = fmt.Errorf("%s ended (%s): see %s", name, cmd.ProcessState, log.Name())
 		}
 	}()
 	return nil

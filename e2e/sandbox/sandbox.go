@@ -9,13 +9,14 @@ package sandbox
 import (
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"runtime"
 	"strconv"
-	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -60,11 +61,11 @@ func outer() (int, error) {
 	if os.Geteuid() != 0 {
 		return 0, errors.New("namespaces, mounts and containers need root")
 	}
-	lock, err := acquire()
+	door, err := net.Listen("unix", address)
 	if err != nil {
-		return 0, err
+		return 0, fmt.Errorf("a sandbox runs already on this machine: end it first, with Ctrl-C where it was started or `go run ./cmd/sites down` (%w)", err)
 	}
-	defer lock.Close()
+	defer door.Close()
 	if err := removeCgroups(); err != nil {
 		return 0, fmt.Errorf("left by an earlier run: %w", err)
 	}
@@ -83,9 +84,7 @@ func outer() (int, error) {
 	if err := cmd.Start(); err != nil {
 		return 0, err
 	}
-	if _, err := lock.WriteAt([]byte(strconv.Itoa(cmd.Process.Pid)+"\n"), 0); err != nil {
-		return 0, errors.Join(err, cmd.Process.Kill())
-	}
+	go answer(door, cmd.Process.Pid)
 	go func() {
 		for range signals {
 			_ = cmd.Process.Kill() // all that it started dies with it, and there is nothing that it should save
@@ -99,7 +98,7 @@ func outer() (int, error) {
 	if code < 0 {
 		code = 130 // by a signal
 	}
-	return code, errors.Join(lock.Truncate(0), removeCgroups())
+	return code, removeCgroups()
 }
 
 // first is process 1 of the sandbox: it prepares the mounts, runs the worker, and buries the orphans.
@@ -160,19 +159,19 @@ func mounts() error {
 	return nil
 }
 
-func lockPath() string { return filepath.Join(os.TempDir(), "redis-wal-e2e.lock") }
+// address is where the outer process answers. It is a name in memory, which is free again when that process ends.
+const address = "@redis-wal-e2e"
 
-// acquire takes the lock that says that a sandbox runs. The file holds the number of its first process.
-func acquire() (*os.File, error) {
-	lock, err := os.OpenFile(lockPath(), os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, err
+// answer tells whoever asks the number of the sandbox's first process.
+func answer(door net.Listener, pid int) {
+	for {
+		conn, err := door.Accept()
+		if err != nil {
+			return // closed
+		}
+		fmt.Fprint(conn, pid)
+		conn.Close()
 	}
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		lock.Close()
-		return nil, fmt.Errorf("a sandbox runs already on this machine (%s is locked): end it first, with Ctrl-C where it was started or `go run ./cmd/sites down`", lockPath())
-	}
-	return lock, nil
 }
 
 // ErrNone says that no sandbox runs on this machine.
@@ -180,20 +179,16 @@ var ErrNone = errors.New("no sandbox runs on this machine")
 
 // Pid is the number of the running sandbox's first process, as it is seen from outside; [ErrNone] if there is none.
 func Pid() (int, error) {
-	lock, err := acquire()
-	if err == nil {
-		lock.Close()
+	conn, err := net.Dial("unix", address)
+	if err != nil {
 		return 0, ErrNone
 	}
-	text, err := os.ReadFile(lockPath())
+	defer conn.Close()
+	text, err := io.ReadAll(conn)
 	if err != nil {
 		return 0, err
 	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
-	if err != nil {
-		return 0, fmt.Errorf("%s: %w", lockPath(), err)
-	}
-	return pid, nil
+	return strconv.Atoi(string(text))
 }
 
 // Command is a command that runs inside of the running sandbox, in the network of that name; empty = the one between the sites.

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/comptech-lab/redis-wal/e2e/binaries"
 	"github.com/comptech-lab/redis-wal/e2e/cluster"
@@ -118,6 +119,7 @@ func execute(args []string) (int, error) {
 	return 0, err
 }
 
+// down ends the running sites and waits until they are gone.
 func down() error {
 	pid, err := sandbox.Pid()
 	if errors.Is(err, sandbox.ErrNone) {
@@ -126,5 +128,20 @@ func down() error {
 	if err != nil {
 		return err
 	}
-	return syscall.Kill(pid, syscall.SIGKILL) // everything that the sites started dies with it
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil { // everything that the sites started dies with it
+		return err
+	}
+	deadline := time.After(30 * time.Second)
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if _, err := sandbox.Pid(); errors.Is(err, sandbox.ErrNone) {
+			return nil
+		}
+		select {
+		case <-deadline:
+			return errors.New("the sites are still there after 30 s")
+		case <-tick.C:
+		}
+	}
 }
