@@ -175,4 +175,3 @@ func (s *Site) load(ctx context.Context, file string) error {
 	}
 	return nil
 }
-
