@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 	appsv1 "k8s.io/api/apps/v1"
@@ -68,6 +69,11 @@ func (d *deployed) pods(ctx context.Context, part string) ([]corev1.Pod, error) 
 
 func (d *deployed) ready(t *testing.T) {
 	name := d.cfg.Redis.Name
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log("the cluster's warnings:\n" + strings.Join(d.complaints(), "\n"))
+		}
+	})
 	d.eventually(t, func(ctx context.Context) error {
 		set, err := read[appsv1.StatefulSet](ctx, d, "apps/v1", "StatefulSet", "rfr-"+name)
 		if err != nil {
@@ -349,8 +355,12 @@ func (d *deployed) appliersRun(t *testing.T) {
 	})
 }
 
+func (d *deployed) events(ctx context.Context) ([]corev1.Event, error) {
+	return apply.List[corev1.Event](ctx, d.server, schema.GroupVersionKind{Version: "v1", Kind: "Event"}, d.cfg.Namespace.Name, "")
+}
+
 func (d *deployed) nothingForbidden(t *testing.T) {
-	events, err := apply.List[corev1.Event](t.Context(), d.server, schema.GroupVersionKind{Version: "v1", Kind: "Event"}, d.cfg.Namespace.Name, "")
+	events, err := d.events(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -362,6 +372,23 @@ func (d *deployed) nothingForbidden(t *testing.T) {
 	if len(events) == 0 {
 		t.Error("there are no events: the test looks in the wrong place")
 	}
+}
+
+// complaints are the warnings among the cluster's events, for people who look for a cause.
+func (d *deployed) complaints() []string {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second) // the test's own has ended
+	defer cancel()
+	events, err := d.events(ctx)
+	if err != nil {
+		return []string{err.Error()}
+	}
+	var out []string
+	for _, e := range events {
+		if e.Type == corev1.EventTypeWarning {
+			out = append(out, fmt.Sprintf("%s %s: %s (%d times)", e.InvolvedObject.Kind, e.InvolvedObject.Name, e.Message, e.Count))
+		}
+	}
+	return out
 }
 
 // primary is a connection to the primary, as the user who may do everything.
