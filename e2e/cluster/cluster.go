@@ -20,8 +20,10 @@ import (
 
 // Options say what to start.
 type Options struct {
-	// Sites are the names, such as dc and dr. A site's addresses follow from its place.
+	// Sites are the names, such as dc and dr: at most 12 characters. A site's addresses follow from its place.
 	Sites []string
+	// Nodes is how many nodes each site has; 0 = one.
+	Nodes int
 	// Binaries is the folder of package binaries.
 	Binaries string
 	// State is an empty folder for everything that the clusters write; better in memory.
@@ -39,10 +41,10 @@ type Clusters struct {
 
 // Site is one running cluster.
 type Site struct {
-	// Name is also the name of its network namespace.
+	// Name is the site's name.
 	Name string
-	// Node is the address of its node, and of its API server.
-	Node netip.Addr
+	// Nodes are its nodes. The first one also runs the control plane and the DNS server.
+	Nodes []*Node
 	// Kubeconfig is the path of a file with an administrator's rights.
 	Kubeconfig string
 
@@ -53,23 +55,57 @@ type Site struct {
 	processes      processes
 }
 
+// Node is one node of a site.
+type Node struct {
+	// Name is the node's name in the cluster, such as dc-node1.
+	Name string
+	// Network is the name of its network namespace: the site's name for the first node, such as dc-2 for others.
+	Network string
+	// Address is its address.
+	Address netip.Addr
+
+	site   *Site
+	dir    string
+	suffix string       // of the names of its logs
+	pods   netip.Prefix // the addresses that it gives to its pods
+}
+
 const (
-	gateway   = "10.201.0.1"
+	// gateway is the address of the sandbox's own network on the bridge, and bits the size of the bridge's network.
+	gateway = "10.201.0.1"
+	bits    = "/16"
+
 	namespace = "/run/netns/"
 )
 
 func newSite(place int, name string, opts Options) *Site {
 	at := byte(place)
 	s := &Site{
-		Name: name, Node: netip.AddrFrom4([4]byte{10, 201, 0, 11 + at}),
-		bin: opts.Binaries, dir: filepath.Join(opts.State, name), logs: filepath.Join(opts.Logs, name),
+		Name: name,
+		bin:  opts.Binaries, dir: filepath.Join(opts.State, name), logs: filepath.Join(opts.Logs, name),
 		pods:       netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 210 + at, 0, 0}), 16),
 		services:   netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 96 + at, 0, 0}), 16),
 		apiService: netip.AddrFrom4([4]byte{10, 96 + at, 0, 1}),
 	}
 	s.Kubeconfig = filepath.Join(s.dir, "kubeconfig")
+	for i := range max(1, opts.Nodes) {
+		n := &Node{
+			Name: fmt.Sprintf("%s-node%d", name, i+1), Network: name, site: s,
+			Address: netip.AddrFrom4([4]byte{10, 201, 1 + at, 1 + byte(i)}),
+			pods:    netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 210 + at, 1 + byte(i), 0}), 24),
+		}
+		n.dir = filepath.Join(s.dir, n.Name)
+		if i > 0 {
+			n.suffix = fmt.Sprintf("-%d", i+1)
+			n.Network += n.suffix
+		}
+		s.Nodes = append(s.Nodes, n)
+	}
 	return s
 }
+
+// address is that of the first node, and so of the API server.
+func (s *Site) address() netip.Addr { return s.Nodes[0].Address }
 
 // Up starts all sites and returns when every node is ready. What it started ends with the sandbox.
 func Up(ctx context.Context, opts Options) (*Clusters, error) {
@@ -94,7 +130,7 @@ func Up(ctx context.Context, opts Options) (*Clusters, error) {
 		if err := s.controlPlane(ctx); err != nil {
 			return err
 		}
-		return s.node(ctx, pause)
+		return s.startNodes(ctx, pause)
 	})
 	if err != nil {
 		return nil, err
@@ -120,13 +156,13 @@ func (c *Clusters) each(do func(*Site) error) error {
 // Config is an administrator's way to the API server.
 func (s *Site) Config() *rest.Config {
 	return &rest.Config{
-		Host: "https://" + netip.AddrPortFrom(s.Node, apiPort).String(), BearerToken: adminToken,
+		Host: "https://" + netip.AddrPortFrom(s.address(), apiPort).String(), BearerToken: adminToken,
 		TLSClientConfig: rest.TLSClientConfig{CAData: s.pki.ca},
 		QPS:             100, Burst: 200,
 	}
 }
 
-// Folder makes a folder on the site's node, which its pods can write.
+// Folder makes a folder that pods can write. All nodes have the same file system.
 func (s *Site) Folder(name string) (string, error) {
 	path := filepath.Join(s.dir, name)
 	if err := os.MkdirAll(path, 0o755); err != nil {
@@ -137,5 +173,5 @@ func (s *Site) Folder(name string) (string, error) {
 
 // RunOperator starts the Redis operator for a site, outside of its cluster but in its network.
 func (s *Site) RunOperator() error {
-	return s.spawn("operator", filepath.Join(s.bin, "redisoperator"), "-development", "-kubeconfig", s.Kubeconfig)
+	return s.Nodes[0].spawn("operator", filepath.Join(s.bin, "redisoperator"), "-development", "-kubeconfig", s.Kubeconfig)
 }

@@ -21,15 +21,15 @@ func (s *Site) controlPlane(ctx context.Context) error {
 		return fmt.Errorf("certificates: %w", err)
 	}
 	const etcd = "http://127.0.0.1:2379"
-	err := s.spawn("etcd", "etcd", "--data-dir", filepath.Join(s.dir, "etcd"), "--listen-client-urls", etcd, "--advertise-client-urls", etcd,
+	err := s.Nodes[0].spawn("etcd", "etcd", "--data-dir", filepath.Join(s.dir, "etcd"), "--listen-client-urls", etcd, "--advertise-client-urls", etcd,
 		"--listen-peer-urls", "http://127.0.0.1:2380", "--unsafe-no-fsync")
 	if err != nil {
 		return err
 	}
 	// It waits for etcd by itself.
-	err = s.spawn("apiserver", filepath.Join(s.bin, "kube-apiserver"),
+	err = s.Nodes[0].spawn("apiserver", filepath.Join(s.bin, "kube-apiserver"),
 		"--etcd-servers="+etcd,
-		"--secure-port="+strconv.Itoa(apiPort), "--advertise-address="+s.Node.String(),
+		"--secure-port="+strconv.Itoa(apiPort), "--advertise-address="+s.address().String(),
 		"--tls-cert-file="+s.pki.cert, "--tls-private-key-file="+s.pki.key, "--client-ca-file="+s.pki.caFile,
 		"--service-account-key-file="+s.pki.accountKey, "--service-account-signing-key-file="+s.pki.accountKey,
 		"--service-account-issuer=https://kubernetes.default.svc", "--token-auth-file="+s.pki.tokens,
@@ -46,13 +46,13 @@ func (s *Site) controlPlane(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = s.spawn("controllers", filepath.Join(s.bin, "kube-controller-manager"), "--kubeconfig="+s.Kubeconfig,
+	err = s.Nodes[0].spawn("controllers", filepath.Join(s.bin, "kube-controller-manager"), "--kubeconfig="+s.Kubeconfig,
 		"--service-account-private-key-file="+s.pki.accountKey, "--root-ca-file="+s.pki.caFile, "--cluster-cidr="+s.pods.String(),
 		"--leader-elect=false", "--bind-address=127.0.0.1")
 	if err != nil {
 		return err
 	}
-	err = s.spawn("scheduler", filepath.Join(s.bin, "kube-scheduler"), "--kubeconfig="+s.Kubeconfig, "--leader-elect=false", "--bind-address=127.0.0.1")
+	err = s.Nodes[0].spawn("scheduler", filepath.Join(s.bin, "kube-scheduler"), "--kubeconfig="+s.Kubeconfig, "--leader-elect=false", "--bind-address=127.0.0.1")
 	if err != nil {
 		return err
 	}
@@ -61,7 +61,7 @@ func (s *Site) controlPlane(ctx context.Context) error {
 	if err := os.WriteFile(corefile, []byte(text), 0o600); err != nil {
 		return err
 	}
-	return s.spawn("coredns", filepath.Join(s.bin, "coredns"), "-conf", corefile)
+	return s.Nodes[0].spawn("coredns", filepath.Join(s.bin, "coredns"), "-conf", corefile)
 }
 
 func get(ctx context.Context, client *http.Client, url string) error {

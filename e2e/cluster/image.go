@@ -167,11 +167,21 @@ func archive(root string) ([]byte, error) {
 	return out.Bytes(), w.Close()
 }
 
-// load imports an image file into the site's containerd.
+// load imports an image file at all nodes.
 func (s *Site) load(ctx context.Context, file string) error {
-	cmd := exec.CommandContext(ctx, filepath.Join(s.bin, "ctr"), "--address", s.socket(), "--namespace", "k8s.io", "images", "import", file)
+	for _, n := range s.Nodes {
+		if err := n.load(ctx, file); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// load imports an image file into the node's containerd.
+func (n *Node) load(ctx context.Context, file string) error {
+	cmd := exec.CommandContext(ctx, filepath.Join(n.site.bin, "ctr"), "--address", n.socket(), "--namespace", "k8s.io", "images", "import", file)
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("load an image: %w: %s", err, out)
+		return fmt.Errorf("%s: load an image: %w: %s", n.Name, err, out)
 	}
 	return nil
 }

@@ -22,38 +22,47 @@ var configs embed.FS
 
 // settings are what the node's configuration files are filled with.
 type settings struct {
-	Site, Node, Dir, Address, CAFile, Kubeconfig, Pause, Cgroup string
+	Node, Dir, DNS, CAFile, Kubeconfig, Pause, Cgroup string
 	// Range is the part of the site's addresses that this node gives to its pods; Pods is all of them.
 	Range, Pods string
 	CNIPlugins  string
 }
 
-func (s *Site) nodeName() string { return s.Name + "-node1" }
+func (n *Node) socket() string { return filepath.Join(n.dir, "containerd.sock") }
 
-func (s *Site) socket() string { return filepath.Join(s.dir, "containerd.sock") }
-
-// node starts the node of a site and waits until it is ready.
-func (s *Site) node(ctx context.Context, pause string) error {
-	byNode, err := s.pods.Addr().Prefix(24)
-	if err != nil {
-		return err
+// startNodes starts the nodes of a site and waits until all are ready.
+func (s *Site) startNodes(ctx context.Context, pause string) error {
+	for _, n := range s.Nodes {
+		if err := n.start(ctx, pause); err != nil {
+			return fmt.Errorf("%s: %w", n.Name, err)
+		}
 	}
+	for _, n := range s.Nodes {
+		if err := s.until(ctx, n.Name, patience, n.ready); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (n *Node) start(ctx context.Context, pause string) error {
+	s := n.site
 	values := settings{
-		Site: s.Name, Node: s.nodeName(), Dir: s.dir, Address: s.Node.String(), CAFile: s.pki.caFile, Kubeconfig: s.Kubeconfig,
-		Pause: pauseImage, Cgroup: sandbox.Cgroup, Range: byNode.String(), Pods: s.pods.String(), CNIPlugins: "/usr/lib/cni",
+		Node: n.Name, Dir: n.dir, DNS: s.address().String(), CAFile: s.pki.caFile, Kubeconfig: s.Kubeconfig,
+		Pause: pauseImage, Cgroup: sandbox.Cgroup, Range: n.pods.String(), Pods: s.pods.String(), CNIPlugins: "/usr/lib/cni",
 	}
 	for name, path := range map[string]string{
 		"cni.conflist": "cni/10-bridge.conflist", "containerd.toml": "containerd.toml", "kubelet.yaml": "kubelet.yaml", "kube-proxy.yaml": "kube-proxy.yaml",
 	} {
-		if err := fill(name, filepath.Join(s.dir, path), values); err != nil {
+		if err := fill(name, filepath.Join(n.dir, path), values); err != nil {
 			return err
 		}
 	}
-	if err := s.spawn("containerd", filepath.Join(s.bin, "containerd"), "-c", filepath.Join(s.dir, "containerd.toml")); err != nil {
+	if err := n.spawn("containerd", filepath.Join(s.bin, "containerd"), "-c", filepath.Join(n.dir, "containerd.toml")); err != nil {
 		return err
 	}
-	err = s.until(ctx, "containerd", patience, func(context.Context) error {
-		conn, err := net.Dial("unix", s.socket())
+	err := s.until(ctx, "containerd", patience, func(context.Context) error {
+		conn, err := net.Dial("unix", n.socket())
 		if err == nil {
 			conn.Close()
 		}
@@ -62,19 +71,16 @@ func (s *Site) node(ctx context.Context, pause string) error {
 	if err != nil {
 		return err
 	}
-	if err := s.load(ctx, pause); err != nil {
+	if err := n.load(ctx, pause); err != nil {
 		return err
 	}
-	err = s.spawn("kubelet", filepath.Join(s.bin, "kubelet"), "--config="+filepath.Join(s.dir, "kubelet.yaml"), "--kubeconfig="+s.Kubeconfig,
-		"--root-dir="+filepath.Join(s.dir, "kubelet"), "--hostname-override="+s.nodeName(), "--node-ip="+s.Node.String(),
-		"--cert-dir="+filepath.Join(s.dir, "kubelet-pki"))
+	err = n.spawn("kubelet", filepath.Join(s.bin, "kubelet"), "--config="+filepath.Join(n.dir, "kubelet.yaml"), "--kubeconfig="+s.Kubeconfig,
+		"--root-dir="+filepath.Join(n.dir, "kubelet"), "--hostname-override="+n.Name, "--node-ip="+n.Address.String(),
+		"--cert-dir="+filepath.Join(n.dir, "kubelet-pki"))
 	if err != nil {
 		return err
 	}
-	if err := s.spawn("kube-proxy", filepath.Join(s.bin, "kube-proxy"), "--config", filepath.Join(s.dir, "kube-proxy.yaml")); err != nil {
-		return err
-	}
-	return s.until(ctx, "the node", patience, s.nodeReady)
+	return n.spawn("kube-proxy", filepath.Join(s.bin, "kube-proxy"), "--config", filepath.Join(n.dir, "kube-proxy.yaml"))
 }
 
 func fill(name, path string, values settings) error {
@@ -93,12 +99,12 @@ func fill(name, path string, values settings) error {
 	return tmpl.Execute(file, values)
 }
 
-func (s *Site) nodeReady(ctx context.Context) error {
-	client, err := dynamic.NewForConfig(s.Config())
+func (n *Node) ready(ctx context.Context) error {
+	client, err := dynamic.NewForConfig(n.site.Config())
 	if err != nil {
 		return err
 	}
-	node, err := client.Resource(schema.GroupVersionResource{Version: "v1", Resource: "nodes"}).Get(ctx, s.nodeName(), metav1.GetOptions{})
+	node, err := client.Resource(schema.GroupVersionResource{Version: "v1", Resource: "nodes"}).Get(ctx, n.Name, metav1.GetOptions{})
 	if err != nil {
 		return err
 	}
@@ -112,5 +118,5 @@ func (s *Site) nodeReady(ctx context.Context) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("node %s is not ready", s.nodeName())
+	return fmt.Errorf("node %s is not ready", n.Name)
 }

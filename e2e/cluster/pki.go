@@ -61,7 +61,7 @@ func (s *Site) makePKI() error {
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		DNSNames: []string{"localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"},
 	}
-	for _, ip := range []netip.Addr{netip.MustParseAddr("127.0.0.1"), s.Node, s.apiService} {
+	for _, ip := range []netip.Addr{netip.MustParseAddr("127.0.0.1"), s.address(), s.apiService} {
 		api.IPAddresses = append(api.IPAddresses, net.IP(ip.AsSlice()))
 	}
 	apiDER, err := x509.CreateCertificate(rand.Reader, api, ca, key.Public(), caKey)
@@ -98,6 +98,6 @@ clusters: [{name: %[1]s, cluster: {server: "https://%[2]s", certificate-authorit
 users: [{name: %[1]s, user: {token: %[4]s}}]
 contexts: [{name: %[1]s, context: {cluster: %[1]s, user: %[1]s}}]
 current-context: %[1]s
-`, s.Name, netip.AddrPortFrom(s.Node, apiPort), base64.StdEncoding.EncodeToString(s.pki.ca), adminToken)
+`, s.Name, netip.AddrPortFrom(s.address(), apiPort), base64.StdEncoding.EncodeToString(s.pki.ca), adminToken)
 	return os.WriteFile(s.Kubeconfig, []byte(text), 0o600)
 }

@@ -16,14 +16,16 @@ type processes struct {
 	ended error
 }
 
-// spawn starts a process in the network of the site. Its output goes to a log of that name.
-func (s *Site) spawn(name, path string, args ...string) error {
+// spawn starts a process in the network of the node. Its output goes to a log of that name.
+func (n *Node) spawn(name, path string, args ...string) error {
+	s := n.site
+	name += n.suffix
 	log, err := os.Create(filepath.Join(s.logs, name+".log"))
 	if err != nil {
 		return err
 	}
 	defer log.Close()
-	cmd := exec.Command("nsenter", append([]string{"--net=" + namespace + s.Name, "--", path}, args...)...)
+	cmd := exec.Command("nsenter", append([]string{"--net=" + namespace + n.Network, "--", path}, args...)...)
 	cmd.Stdout, cmd.Stderr = log, log
 	// containerd looks for its shim, and the kubelet for mount and iptables, on the path.
 	cmd.Env = append(os.Environ(), "PATH="+s.bin+":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")

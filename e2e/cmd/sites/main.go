@@ -4,6 +4,7 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -20,10 +21,10 @@ import (
 
 const usage = `usage: go run ./cmd/sites COMMAND (in the folder e2e, as root)
 
-  build              build the binaries of a cluster, if that is not done yet
-  up [SITE...]       start the sites (dc and dr) and stay; Ctrl-C ends them
-  exec SITE CMD...   run a command beside the running sites, in the network of one of them; KUBECONFIG is set
-  down               end the running sites
+  build                     build the binaries of a cluster, if that is not done yet
+  up [-nodes N] [SITE...]   start the sites (dc and dr) and stay; Ctrl-C ends them
+  exec SITE CMD...          run a command beside the running sites, in the network of one of them; KUBECONFIG is set
+  down                      end the running sites
 `
 
 func main() {
@@ -65,7 +66,11 @@ func build() (string, error) {
 // state is where the clusters keep everything: in the sandbox's memory.
 const state = "/run/sites"
 
-func up(sites []string) (int, error) {
+func up(args []string) (int, error) {
+	flags := flag.NewFlagSet("up", flag.ExitOnError)
+	nodes := flags.Int("nodes", 1, "how many nodes each site has")
+	_ = flags.Parse(args) // it exits
+	sites := flags.Args()
 	if len(sites) == 0 {
 		sites = []string{"dc", "dr"}
 	}
@@ -75,7 +80,7 @@ func up(sites []string) (int, error) {
 		}
 	}
 	return sandbox.Run(func() int {
-		if err := serve(sites); err != nil {
+		if err := serve(sites, *nodes); err != nil {
 			fmt.Fprintln(os.Stderr, "sites:", err)
 			return 1
 		}
@@ -83,14 +88,14 @@ func up(sites []string) (int, error) {
 	}), nil
 }
 
-func serve(sites []string) error {
+func serve(sites []string, nodes int) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	bin, err := binaries.Dir()
 	if err != nil {
 		return err
 	}
-	clusters, err := cluster.Up(ctx, cluster.Options{Sites: sites, Binaries: bin, State: state, Logs: filepath.Join(state, "logs")})
+	clusters, err := cluster.Up(ctx, cluster.Options{Sites: sites, Nodes: nodes, Binaries: bin, State: state, Logs: filepath.Join(state, "logs")})
 	if err != nil {
 		return err
 	}
@@ -110,7 +115,11 @@ func execute(args []string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	cmd.Env = append(os.Environ(), "KUBECONFIG="+filepath.Join(state, args[0], "kubeconfig"))
+	bin, err := binaries.Dir()
+	if err != nil {
+		return 0, err
+	}
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+filepath.Join(state, args[0], "kubeconfig"), "PATH="+bin+":"+os.Getenv("PATH"))
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	err = cmd.Run()
 	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
