@@ -23,7 +23,8 @@ const root = ".."
 
 type config = stacks.Config
 
-// smaller is a stack of this project with a Redis that fits many times into one machine. Nothing else differs.
+// smaller is a stack of this project with a Redis that fits many times into one machine, and with monitors, which the committed
+// stacks leave off. Nothing else differs.
 func smaller(t *testing.T, name string) render.Stack {
 	t.Helper()
 	stack, err := render.Load(root, name)
@@ -31,6 +32,7 @@ func smaller(t *testing.T, name string) render.Stack {
 		t.Fatal(err)
 	}
 	return stack.
+		With("monitoring.enabled", true).
 		With("redis.maxmemory", "64mb").
 		With("redis.resources.requests.cpu", "50m").
 		With("redis.resources.requests.memory", "64Mi").
