@@ -75,6 +75,7 @@ soak: deps ## the model test with seed after seed for SECONDS=600; SEED=n begins
 check: ## what a reviewer would say first: format, linters and walls, tidy modules
 	$(TOOL) gofumpt -l . | { ! grep .; }
 	$(TOOL) golangci-lint run ./...
+	for m in e2e e2e/operator; do (cd $$m && go tool -modfile=$(CURDIR)/tools/go.mod golangci-lint run --config $(CURDIR)/.golangci.yml ./...) || exit 1; done
 	go mod tidy -diff
 
 .PHONY: bench
