@@ -94,7 +94,11 @@ func TestReplicaCount(t *testing.T) {
 	s := newSite(t, "dc")
 	s.up()
 	s.change("applier.replicas", 5)
-	s.wantChanges(s.preview(), "update Deployment dc-redis-applier-deployment")
+	r := s.preview()
+	s.wantChanges(r, "update Deployment dc-redis-applier-deployment")
+	if !strings.Contains(r.Text, "~ 1 to update") {
+		t.Errorf("more than one resource changes:\n%s", r.Text)
+	}
 	s.wantChanges(s.up(), "update Deployment dc-redis-applier-deployment")
 	if s.jobs.ran() != 1 {
 		t.Errorf("the check ran %d times, want once", s.jobs.ran())

@@ -130,7 +130,6 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 	a := &Applier{}
 	inputs := pulumi.Map{
 		"site": pulumi.String(args.Config.Site), "log": pulumi.String(args.Config.Log), "image": pulumi.String(args.Image),
-		"replicas": pulumi.Int(args.Replicas),
 	}
 	if err := ctx.RegisterComponentResourceV2(TypeToken, name, inputs, a, slices.Concat(opts, []pulumi.ResourceOption{a.Remember()})...); err != nil {
 		return nil, err
