@@ -51,11 +51,11 @@ func NewAuthority(name string) (*Authority, error) {
 // PEM is the CA certificate.
 func (a *Authority) PEM() []byte { return a.pem }
 
-// server is the TLS side of brokers at those addresses.
-func (a *Authority) server(ips []netip.Addr) (*tls.Config, error) {
+// issue makes a key and a certificate for brokers at those addresses.
+func (a *Authority) issue(ips []netip.Addr) (*ecdsa.PrivateKey, []byte, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: a.cert.Subject.CommonName + " brokers"},
@@ -66,12 +66,31 @@ func (a *Authority) server(ips []netip.Addr) (*tls.Config, error) {
 		template.IPAddresses = append(template.IPAddresses, net.IP(ip.AsSlice()))
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, &key.PublicKey, a.key)
+	return key, der, err
+}
+
+// server is the TLS side of brokers at those addresses.
+func (a *Authority) server(ips []netip.Addr) (*tls.Config, error) {
+	key, der, err := a.issue(ips)
 	if err != nil {
 		return nil, err
 	}
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}},
 	}, nil
+}
+
+// keystore is the same as PEM: key and certificate in one, as Java's brokers read it.
+func (a *Authority) keystore(ips []netip.Addr) ([]byte, error) {
+	key, der, err := a.issue(ips)
+	if err != nil {
+		return nil, err
+	}
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return nil, err
+	}
+	return append(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...), nil
 }
 
 // Trust is the TLS side of a client that trusts the certificates in pems only.

@@ -1,12 +1,11 @@
-// Package broker is a site's Kafka inside the lab: an in-memory cluster that speaks the real protocol, with TLS,
-// SCRAM-SHA-512 and ACLs, whose topics and users come from KafkaTopic and KafkaUser objects as Strimzi's operators
-// would make them. A user without the ACL that it needs fails here as it would there.
+// Package broker is a site's Kafka inside the lab, with TLS, SCRAM-SHA-512 and ACLs: either an in-memory cluster that speaks the
+// real protocol ([Start]), or Apache Kafka ([StartApache]). The topics and users of both come from KafkaTopic and KafkaUser
+// objects as Strimzi's operators would make them. A user without the ACL that it needs fails here as it would there.
 package broker
 
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -15,7 +14,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 )
 
@@ -40,13 +38,14 @@ type Config struct {
 // Kafka is a running cluster. Its methods are safe for concurrent use.
 type Kafka struct {
 	site      string
-	fake      *kfake.Cluster
 	authority *Authority
 	plaintext bool
 	password  string
 	addrs     []string
 	client    *kgo.Client
 	adm       *kadm.Client
+	end       func() // ends what answers at addrs; nil = nothing runs
+	logFile   string // where Apache Kafka says what it denies
 }
 
 // Start returns a cluster without topics and users.
@@ -88,9 +87,11 @@ func Start(cfg Config) (_ *Kafka, err error) {
 		}
 		opts = append(opts, kfake.TLS(server))
 	}
-	if k.fake, err = kfake.NewCluster(opts...); err != nil {
+	fake, err := kfake.NewCluster(opts...)
+	if err != nil {
 		return nil, err
 	}
+	k.end = fake.Close
 	client, err := k.Client()
 	if err != nil {
 		return nil, err
@@ -132,56 +133,6 @@ func (k *Kafka) Client(more ...kgo.Opt) (*kgo.Client, error) {
 	return kgo.NewClient(append(opts, more...)...)
 }
 
-// CreateTopic makes the topic of a KafkaTopic.
-func (k *Kafka) CreateTopic(ctx context.Context, t Topic) error {
-	configs := make(map[string]*string, len(t.Spec.Config))
-	for name, v := range t.Spec.Config {
-		s, err := text(v)
-		if err != nil {
-			return fmt.Errorf("%s: spec.config.%s: %w", t, name, err)
-		}
-		configs[name] = &s
-	}
-	_, err := k.adm.CreateTopic(ctx, t.Spec.Partitions, t.Spec.Replicas, configs, t.Topic())
-	if err != nil {
-		return fmt.Errorf("%s at %s (%d partitions, %d replicas on %d brokers): %w", t, k.site, t.Spec.Partitions, t.Spec.Replicas, len(k.addrs), err)
-	}
-	return nil
-}
-
-// CreateUser makes the user of a KafkaUser with its ACLs.
-func (k *Kafka) CreateUser(ctx context.Context, u User, password string) error {
-	if password == "" {
-		return fmt.Errorf("%s: empty password", u)
-	}
-	altered, err := k.adm.AlterUserSCRAMs(ctx, nil, []kadm.UpsertSCRAM{{
-		User: u.Metadata.Name, Mechanism: kadm.ScramSha512, Iterations: 4096, Password: password,
-	}})
-	if err == nil {
-		err = altered.Error()
-	}
-	if err != nil {
-		return fmt.Errorf("%s at %s: %w", u, k.site, err)
-	}
-	req := kmsg.NewPtrCreateACLsRequest()
-	if req.Creations, err = u.creations(); err != nil {
-		return err
-	}
-	if len(req.Creations) == 0 {
-		return nil
-	}
-	resp, err := req.RequestWith(ctx, k.client)
-	if err != nil {
-		return fmt.Errorf("%s at %s: %w", u, k.site, err)
-	}
-	for i, r := range resp.Results {
-		if r.ErrorCode != 0 {
-			return fmt.Errorf("%s at %s: acl %+v: error code %d", u, k.site, req.Creations[i], r.ErrorCode)
-		}
-	}
-	return nil
-}
-
 // Ends are the offsets behind the last record, by partition.
 func (k *Kafka) Ends(ctx context.Context, topic string) (map[int32]int64, error) {
 	listed, err := k.adm.ListEndOffsets(ctx, topic)
@@ -201,20 +152,7 @@ func (k *Kafka) Close() {
 	if k.client != nil {
 		k.client.Close()
 	}
-	if k.fake != nil {
-		k.fake.Close()
+	if k.end != nil {
+		k.end()
 	}
-}
-
-// text is a value of a free map as Kafka wants it.
-func text(v any) (string, error) {
-	switch v := v.(type) {
-	case string:
-		return v, nil
-	case bool:
-		return strconv.FormatBool(v), nil
-	case float64:
-		return strconv.FormatFloat(v, 'f', -1, 64), nil
-	}
-	return "", errors.New("want a string, a number or a boolean")
 }

@@ -38,7 +38,7 @@ func start(t *testing.T, plaintext bool) (*broker.Kafka, context.Context) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := k.CreateTopic(ctx, topic); err != nil {
+	if _, err := k.CreateTopic(ctx, topic); err != nil {
 		t.Fatal(err)
 	}
 	return k, ctx

@@ -90,7 +90,7 @@ func newRig(t *testing.T, connector, worker map[string]any) *rig {
 		for _, name := range []string{topic, "other"} {
 			var spec broker.Topic
 			spec.Metadata.Name, spec.Spec.Partitions, spec.Spec.Replicas = name, partitions, 1
-			if err := (*k).CreateTopic(ctx, spec); err != nil {
+			if _, err := (*k).CreateTopic(ctx, spec); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -233,7 +233,11 @@ func (s *site) makeTopic(ctx context.Context, o manifest.Object) error {
 	if err != nil {
 		return err
 	}
-	return s.in.Kafka.CreateTopic(ctx, t)
+	less, err := s.in.Kafka.CreateTopic(ctx, t)
+	if less != "" {
+		s.less(t.String(), less)
+	}
+	return err
 }
 
 func (s *site) makeUser(ctx context.Context, o manifest.Object) error {

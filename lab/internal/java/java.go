@@ -1,0 +1,153 @@
+// Package java runs Apache Kafka's own programs: it finds a Java, has Maven fetch the pinned jars once, and says how a class of
+// theirs is run as a process.
+package java
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/comptech-lab/redis-wal/lab/internal/process"
+)
+
+// The Java versions that Kafka 4.1 supports.
+const oldest, newest = 17, 23
+
+// Runtime is a Java with the jars of Kafka. Its methods are safe for concurrent use.
+type Runtime struct {
+	// Version is Java's, such as 17.0.15; Kafka is Kafka's.
+	Version, Kafka string
+
+	java, jars string
+}
+
+// Open finds Java in JAVA_HOME, in the PATH or in /usr/lib/jvm, and the jars of lab/kafka/pom.xml of the module in its folder bin,
+// where Maven puts them the first time. fetching is told before that, because it takes long.
+func Open(ctx context.Context, module string, fetching func()) (*Runtime, error) {
+	r := &Runtime{}
+	var err error
+	if r.java, r.Version, err = find(ctx, os.LookupEnv); err != nil {
+		return nil, err
+	}
+	if r.jars, err = fetch(ctx, module, fetching); err != nil {
+		return nil, err
+	}
+	found, err := filepath.Glob(filepath.Join(r.jars, "kafka-server-[0-9]*.jar"))
+	if err != nil || len(found) != 1 {
+		return nil, fmt.Errorf("%s: want one kafka-server jar, found %v; remove the folder to have it made anew", r.jars, found)
+	}
+	r.Kafka = strings.TrimSuffix(strings.TrimPrefix(filepath.Base(found[0]), "kafka-server-"), ".jar")
+	return r, nil
+}
+
+// find returns the first Java that Kafka runs on.
+func find(ctx context.Context, lookup func(string) (string, bool)) (path, version string, err error) {
+	var candidates []string
+	if home, ok := lookup("JAVA_HOME"); ok && home != "" {
+		candidates = append(candidates, filepath.Join(home, "bin", "java"))
+	}
+	if path, err := exec.LookPath("java"); err == nil {
+		candidates = append(candidates, path)
+	}
+	installed, err := filepath.Glob("/usr/lib/jvm/*/bin/java")
+	if err != nil {
+		return "", "", err
+	}
+	var errs []error
+	for _, path := range append(candidates, installed...) {
+		version, err := versionOf(ctx, path)
+		if err == nil {
+			return path, version, nil
+		}
+		errs = append(errs, err)
+	}
+	return "", "", errors.Join(fmt.Errorf("real Kafka needs Java %d to %d; `make deps KAFKA=real` installs it, or set JAVA_HOME", oldest, newest), errors.Join(errs...))
+}
+
+var versionWords = regexp.MustCompile(`version "((\d+)[^"]*)"`)
+
+func versionOf(ctx context.Context, path string) (string, error) {
+	out, err := exec.CommandContext(ctx, path, "-version").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("%s -version: %w", path, err)
+	}
+	words := versionWords.FindSubmatch(out)
+	if words == nil {
+		return "", fmt.Errorf("%s -version: not understood: %.80q", path, out)
+	}
+	if major, err := strconv.Atoi(string(words[2])); err != nil || major < oldest || major > newest {
+		return "", fmt.Errorf("%s is Java %s", path, words[1])
+	}
+	return string(words[1]), nil
+}
+
+// Program is a Java program to run.
+type Program struct {
+	// Name names the process.
+	Name string
+	// Class is the class whose main is run, with Args.
+	Class string
+	Args  []string
+	// Heap is the most memory for objects, in MiB.
+	Heap int
+	// Dir is where the program's files go; it exists.
+	Dir string
+}
+
+// logging is for log4j2: all goes to the process's output, which the lab keeps in a file.
+const logging = `<Configuration status="WARN">
+  <Appenders><Console name="out" target="SYSTEM_OUT"><PatternLayout pattern="%d %p %c{1} %m%n"/></Console></Appenders>
+  <Loggers><Root level="INFO"><AppenderRef ref="out"/></Root></Loggers>
+</Configuration>
+`
+
+// Spec says how the program is run. The arguments are in a file that only its owner may read, because others see a command line.
+func (r *Runtime) Spec(p Program) (process.Spec, error) {
+	tmp := filepath.Join(p.Dir, "tmp") // compression libraries unpack themselves there
+	if err := os.MkdirAll(tmp, 0o700); err != nil {
+		return process.Spec{}, err
+	}
+	log4j := filepath.Join(p.Dir, "log4j2.xml")
+	if err := os.WriteFile(log4j, []byte(logging), 0o600); err != nil {
+		return process.Spec{}, err
+	}
+	args := []string{
+		"-cp", filepath.Join(r.jars, "*"),
+		fmt.Sprintf("-Xmx%dm", p.Heap), "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=" + tiers(p), "-Xshare:auto", "-XX:-UsePerfData", "-XX:+ExitOnOutOfMemoryError",
+		"-Djava.io.tmpdir=" + tmp, "-Dlog4j2.configurationFile=" + log4j, "-Djava.net.preferIPv4Stack=true", "-Djava.awt.headless=true",
+		p.Class,
+	}
+	var b strings.Builder
+	for _, a := range append(args, p.Args...) {
+		fmt.Fprintf(&b, "\"%s\"\n", strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(a))
+	}
+	file := filepath.Join(p.Dir, p.Name+".args")
+	if err := os.WriteFile(file, []byte(b.String()), 0o600); err != nil {
+		return process.Spec{}, err
+	}
+	return process.Spec{Name: p.Name, Path: r.java, Args: []string{"@" + file}, Env: []string{"LC_ALL=C.UTF-8"}, Dir: p.Dir}, nil
+}
+
+// tiers: a program that ends at once is not worth the better compiler.
+func tiers(p Program) string {
+	if p.Heap <= 128 {
+		return "1"
+	}
+	return "4"
+}
+
+// Properties is a file of properties, in the order of keys.
+func Properties(pairs [][2]string) []byte {
+	var b strings.Builder
+	escape := strings.NewReplacer(`\`, `\\`, "\n", `\n`)
+	for _, p := range pairs {
+		fmt.Fprintf(&b, "%s=%s\n", p[0], escape.Replace(p[1]))
+	}
+	return []byte(b.String())
+}
