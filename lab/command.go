@@ -31,19 +31,24 @@ func faults() map[string]func(context.Context, *sites.Sites, string) (string, er
 			return fmt.Sprintf("killed %s; it comes back", victim.Name), victim.Kill()
 		},
 		"cut": func(_ context.Context, s *sites.Sites, site string) (string, error) {
-			s.Mirror(site).Stop()
-			return fmt.Sprintf("%s is stopped; lab fault mend %s starts it again", s.Mirror(site), site), nil
+			return fmt.Sprintf("%s is stopped; lab fault mend %s starts it again", s.Mirror(site), site), s.Mirror(site).Stop()
 		},
-		"mend": func(_ context.Context, s *sites.Sites, site string) (string, error) {
-			s.Mirror(site).Start()
-			return fmt.Sprintf("%s runs", s.Mirror(site)), nil
+		"mend": func(ctx context.Context, s *sites.Sites, site string) (string, error) {
+			if err := s.Mirror(site).Start(); err != nil {
+				return "", err
+			}
+			return fmt.Sprintf("%s runs", s.Mirror(site)), s.AwaitMirror(ctx, site)
 		},
 		"rewind": func(ctx context.Context, s *sites.Sites, site string) (string, error) {
 			return fmt.Sprintf("%s has forgotten how far it was: it repeats the whole log", s.Mirror(site)), s.Mirror(site).Rewind(ctx)
 		},
 		"lose": func(_ context.Context, s *sites.Sites, site string) (string, error) {
 			log := s.Declared(site).Log
-			s.Mirror(site).Lose(func(r *kgo.Record) bool {
+			m, ok := s.Mirror(site).(realise.Loser)
+			if !ok {
+				return "", fmt.Errorf("%s is the real MirrorMaker 2, which loses nothing on demand; only the stand-in of the embedded lab does", s.Mirror(site))
+			}
+			m.Lose(func(r *kgo.Record) bool {
 				return r.Topic == log && !slices.ContainsFunc(r.Headers, func(h kgo.RecordHeader) bool { return h.Key == wal.HeaderControl })
 			})
 			return fmt.Sprintf("%s will lose the next record of %s", s.Mirror(site), log), nil

@@ -18,6 +18,7 @@ import (
 
 	"github.com/comptech-lab/redis-wal/lab/internal/demo"
 	"github.com/comptech-lab/redis-wal/lab/internal/deploy"
+	"github.com/comptech-lab/redis-wal/lab/internal/java"
 	"github.com/comptech-lab/redis-wal/lab/internal/program"
 	"github.com/comptech-lab/redis-wal/lab/internal/realise"
 	"github.com/comptech-lab/redis-wal/lab/internal/sites"
@@ -29,7 +30,7 @@ func runDemo(ctx context.Context, flags *flag.FlagSet, args []string, stdout, st
 	flags.IntVar(&plan.Rate, "rate", plan.Rate, "operations per second; 0 = as fast as possible")
 	flags.Uint64Var(&plan.Seed, "seed", plan.Seed, "the same seed makes the same operations")
 	keep := flags.Bool("keep", false, "keep the state folder with the logs")
-	pulumi := pulumiFlag(flags)
+	with := makingFlags(flags)
 	if err := flags.Parse(args); err != nil {
 		return exitUsage
 	}
@@ -37,7 +38,7 @@ func runDemo(ctx context.Context, flags *flag.FlagSet, args []string, stdout, st
 		fmt.Fprintln(stderr, "lab demo: no arguments, and at least 1000 operations")
 		return exitUsage
 	}
-	ok, err := theDemo(ctx, plan, *keep, *pulumi, stdout)
+	ok, err := theDemo(ctx, plan, *keep, with, stdout)
 	if err != nil {
 		fmt.Fprintf(stderr, "\nlab demo: %v\n", err)
 		return exitNot
@@ -48,7 +49,7 @@ func runDemo(ctx context.Context, flags *flag.FlagSet, args []string, stdout, st
 	return exitDone
 }
 
-func theDemo(ctx context.Context, plan demo.Plan, keep, pulumi bool, stdout io.Writer) (ok bool, err error) {
+func theDemo(ctx context.Context, plan demo.Plan, keep bool, with *making, stdout io.Writer) (ok bool, err error) {
 	dir, err := os.MkdirTemp("", "redis-wal-demo-")
 	if err != nil {
 		return false, err
@@ -66,7 +67,7 @@ func theDemo(ctx context.Context, plan demo.Plan, keep, pulumi bool, stdout io.W
 	say := demo.NewNarrator(stdout)
 	say.Plain("redis-wal: two sites on this machine, as the program declares them")
 	say.Blank()
-	s, stop, err := bringUp(ctx, dir, pulumi, say)
+	s, stop, err := bringUp(ctx, dir, with, say)
 	if err != nil {
 		return false, err
 	}
@@ -79,12 +80,56 @@ func theDemo(ctx context.Context, plan demo.Plan, keep, pulumi bool, stdout io.W
 	return ok, err
 }
 
-func pulumiFlag(flags *flag.FlagSet) *bool {
-	return flags.Bool("pulumi", false, "deploy with the real engine: `pulumi up` of both stacks (make engine-tools builds it)")
+// making says how a lab is made.
+type making struct {
+	pulumi bool   // by `pulumi up` of the real engine
+	kafka  string // embedded or real
+	mirror string // as declared, or what the declared mirror's mode is changed to
+}
+
+// The kinds of Kafka and the modes of the mirror.
+const (
+	kafkaEmbedded = "embedded"
+	kafkaReal     = "real"
+
+	asDeclared  = "declared"
+	exactlyOnce = "exactly-once"
+	atLeastOnce = "at-least-once"
+)
+
+// makingFlags adds the flags that all verbs that make a lab have.
+func makingFlags(flags *flag.FlagSet) *making {
+	m := &making{kafka: kafkaEmbedded, mirror: asDeclared}
+	flags.BoolVar(&m.pulumi, "pulumi", false, "deploy with the real engine: `pulumi up` of both stacks (make engine-tools builds it)")
+	choice := func(name, usage string, dst *string, want ...string) {
+		flags.Func(name, usage+": "+strings.Join(want, ", ")+" (the first is the default)", func(v string) error {
+			if !slices.Contains(want, v) {
+				return fmt.Errorf("want one of %s", strings.Join(want, ", "))
+			}
+			*dst = v
+			return nil
+		})
+	}
+	choice("kafka", "the `kind` of Kafka and MirrorMaker 2 (real needs Java, and Maven the first time: make deps KAFKA=real)", &m.kafka, kafkaEmbedded, kafkaReal)
+	choice("mirror", "the `mode` of the mirrors, in place of mirror.exactlyOnce of the configuration", &m.mirror, asDeclared, exactlyOnce, atLeastOnce)
+	return m
+}
+
+// args are the flags that make the same lab.
+func (m *making) args() []string {
+	return []string{fmt.Sprintf("-pulumi=%t", m.pulumi), "-kafka=" + m.kafka, "-mirror=" + m.mirror}
+}
+
+// changes are made to the configuration of both stacks.
+func (m *making) changes() []program.Change {
+	if m.mirror == asDeclared {
+		return nil
+	}
+	return []program.Change{{Path: "mirror.exactlyOnce", Value: m.mirror == exactlyOnce}}
 }
 
 // bringUp starts both sites; the lab's own log goes into the state folder.
-func bringUp(ctx context.Context, dir string, pulumi bool, say *demo.Narrator) (*sites.Sites, func() error, error) {
+func bringUp(ctx context.Context, dir string, with *making, say *demo.Narrator) (*sites.Sites, func() error, error) {
 	logging.Disable() // go-redis writes to stderr that a Redis does not answer, which is what a demo of failures is made of
 	module, err := moduleDir()
 	if err != nil {
@@ -95,12 +140,19 @@ func bringUp(ctx context.Context, dir string, pulumi bool, say *demo.Narrator) (
 		return nil, nil, err
 	}
 	closeAll := logFile.Close
-	stacks := program.New(module)
+	began := time.Now()
+	stacks := program.New(module, with.changes()...)
 	cfg := sites.Config{
 		Dir: dir, Module: module, Names: [2]string{"dc", "dr"}, Program: stacks.Declare,
 		Log: slog.New(slog.NewTextHandler(logFile, nil)), Say: say.Step,
 	}
-	if pulumi {
+	if with.kafka == kafkaReal {
+		cfg.Java, err = java.Open(ctx, module, func() { say.Step("maven", "fetching Apache Kafka; this is done once") })
+		if err != nil {
+			return nil, nil, errors.Join(err, closeAll())
+		}
+	}
+	if with.pulumi {
 		engine, err := deploy.New(ctx, module, dir)
 		if err != nil {
 			return nil, nil, errors.Join(err, closeAll())
@@ -126,7 +178,11 @@ func bringUp(ctx context.Context, dir string, pulumi bool, say *demo.Narrator) (
 		say.Step("site "+site, "%d Redis, %d Sentinels, %d appliers, mirror %s", len(s.Redis(site).Redis()), len(s.Redis(site).Sentinels()),
 			len(s.Pods(site)), s.Mirror(site))
 	}
+	for _, line := range less(s) {
+		say.Step("less", "%s", line)
+	}
 	say.Step("skipped", "%s", skipped(s))
+	say.Step("ready", "after %.1f s", time.Since(began).Seconds())
 	return s, func() error { return errors.Join(s.Close(), closeAll()) }, nil
 }
 
@@ -172,6 +228,19 @@ func saveLogs(dir string, stdout io.Writer) error {
 	}
 	fmt.Fprintf(stdout, "\nthe logs of this run are kept in %s\n", to)
 	return nil
+}
+
+// less is what is declared larger than one machine makes it, the same for both sites as their stacks are.
+func less(s *sites.Sites) []string {
+	var out []string
+	for _, site := range s.Names() {
+		for _, line := range s.Less(site) {
+			if !slices.Contains(out, line) {
+				out = append(out, line)
+			}
+		}
+	}
+	return out
 }
 
 func skipped(s *sites.Sites) string {

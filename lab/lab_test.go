@@ -24,11 +24,13 @@ import (
 
 // The tests of this package bring up what the program of the committed stacks declares, with real appliers.
 
-func bringUpForTest(ctx context.Context, t *testing.T) (*sites.Sites, string, *bytes.Buffer) {
+func embedded() *making { return &making{kafka: kafkaEmbedded, mirror: asDeclared} }
+
+func bringUpForTest(ctx context.Context, t *testing.T, with *making) (*sites.Sites, string, *bytes.Buffer) {
 	t.Helper()
 	dir := t.TempDir()
 	var page bytes.Buffer
-	s, stop, err := bringUp(ctx, dir, false, demo.NewNarrator(&page))
+	s, stop, err := bringUp(ctx, dir, with, demo.NewNarrator(&page))
 	if err != nil {
 		logTails(t, dir)
 		t.Fatal(err)
@@ -63,7 +65,7 @@ func TestDemoThroughAFailover(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
-	s, dir, page := bringUpForTest(ctx, t)
+	s, dir, page := bringUpForTest(ctx, t, embedded())
 	plan := demo.DefaultPlan()
 	plan.Ops, plan.Keys, plan.Rate = 20_000, 500, 5_000
 	ok, err := demo.Run(ctx, plan, s, dir, demo.NewNarrator(page))
@@ -80,7 +82,7 @@ func TestALostRecordIsFoundAndNamed(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
-	s, _, _ := bringUpForTest(ctx, t)
+	s, _, _ := bringUpForTest(ctx, t, embedded())
 	if words, ok, err := command(ctx, s, "check", nil); err != nil || !ok {
 		t.Fatalf("check before the fault: %v, %v\n%s", ok, err, words)
 	}

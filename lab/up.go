@@ -27,18 +27,18 @@ func stateFlag(flags *flag.FlagSet) *string {
 
 // runUp starts the lab in a session of its own, so that it outlives this process and its terminal.
 func runUp(ctx context.Context, flags *flag.FlagSet, args []string, stdout, stderr io.Writer) int {
-	dir, pulumi := stateFlag(flags), pulumiFlag(flags)
+	dir, with := stateFlag(flags), makingFlags(flags)
 	if flags.Parse(args) != nil || flags.NArg() > 0 {
 		return exitUsage
 	}
-	if err := up(ctx, *dir, *pulumi, stdout); err != nil {
+	if err := up(ctx, *dir, with, stdout); err != nil {
 		fmt.Fprintf(stderr, "lab up: %v\n", err)
 		return exitNot
 	}
 	return exitDone
 }
 
-func up(ctx context.Context, dir string, pulumi bool, stdout io.Writer) error {
+func up(ctx context.Context, dir string, with *making, stdout io.Writer) error {
 	if _, err := os.Stat(dir); err == nil {
 		if _, err := state.Read(dir); err == nil {
 			return errors.New("a lab is up already; lab status shows it, lab down ends it")
@@ -58,7 +58,7 @@ func up(ctx context.Context, dir string, pulumi bool, stdout io.Writer) error {
 		return err
 	}
 	defer out.Close()
-	cmd := exec.Command(exe, "serve", "-state", dir, fmt.Sprintf("-pulumi=%t", pulumi))
+	cmd := exec.Command(exe, append([]string{"serve", "-state", dir}, with.args()...)...)
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
@@ -100,19 +100,19 @@ func up(ctx context.Context, dir string, pulumi bool, stdout io.Writer) error {
 
 // runServe is the lab in the background. It is no verb for people.
 func runServe(ctx context.Context, flags *flag.FlagSet, args []string, stdout, stderr io.Writer) int {
-	dir, pulumi := stateFlag(flags), pulumiFlag(flags)
+	dir, with := stateFlag(flags), makingFlags(flags)
 	if flags.Parse(args) != nil {
 		return exitUsage
 	}
-	if err := serve(ctx, *dir, *pulumi, stdout); err != nil {
+	if err := serve(ctx, *dir, with, stdout); err != nil {
 		fmt.Fprintf(stderr, "lab: %v\n", err)
 		return exitNot
 	}
 	return exitDone
 }
 
-func serve(ctx context.Context, dir string, pulumi bool, stdout io.Writer) (err error) {
-	s, stop, err := bringUp(ctx, dir, pulumi, demo.NewNarrator(stdout))
+func serve(ctx context.Context, dir string, with *making, stdout io.Writer) (err error) {
+	s, stop, err := bringUp(ctx, dir, with, demo.NewNarrator(stdout))
 	if err != nil {
 		return err
 	}

@@ -31,7 +31,10 @@ type Runtime struct {
 // where Maven puts them the first time. fetching is told before that, because it takes long.
 func Open(ctx context.Context, module string, fetching func()) (*Runtime, error) {
 	r := &Runtime{}
-	var err error
+	module, err := filepath.Abs(module)
+	if err != nil {
+		return nil, err
+	}
 	if r.java, r.Version, err = find(ctx, os.LookupEnv); err != nil {
 		return nil, err
 	}

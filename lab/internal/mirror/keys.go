@@ -16,7 +16,7 @@ type keys map[string]func(value string) error
 func read(path string, config map[string]any, known keys) error {
 	var errs []error
 	for _, key := range slices.Sorted(maps.Keys(config)) {
-		value, err := text(config[key])
+		value, err := Text(config[key])
 		if err == nil {
 			if apply, ok := known[key]; ok {
 				err = apply(value)
@@ -31,8 +31,8 @@ func read(path string, config map[string]any, known keys) error {
 	return errors.Join(errs...)
 }
 
-// text is a value of a free map as Connect sees it: everything is a string there.
-func text(v any) (string, error) {
+// Text is a value of a free map as Connect sees it: everything is a string there.
+func Text(v any) (string, error) {
 	switch v := v.(type) {
 	case string:
 		return v, nil

@@ -35,28 +35,41 @@ type Endpoint struct {
 	Config map[string]any `json:"config"`
 }
 
-type connector struct {
-	TasksMax int            `json:"tasksMax"`
-	State    string         `json:"state"`
-	Config   map[string]any `json:"config"`
+// Connector is a connector as the object declares it.
+type Connector struct {
+	TasksMax    int    `json:"tasksMax"`
+	State       string `json:"state"`
+	AutoRestart struct {
+		Enabled bool `json:"enabled"`
+	} `json:"autoRestart"`
+	Config map[string]any `json:"config"`
 }
 
-type object struct {
+// Object is the part of a KafkaMirrorMaker2 that decides what is carried.
+type Object struct {
 	manifest.Head
 	Spec struct {
-		Target struct {
+		Replicas int `json:"replicas"`
+		Target   struct {
 			Endpoint
 			GroupID            string `json:"groupId"`
+			ConfigStorageTopic string `json:"configStorageTopic"`
 			OffsetStorageTopic string `json:"offsetStorageTopic"`
+			StatusStorageTopic string `json:"statusStorageTopic"`
 		} `json:"target"`
-		Mirrors []struct {
-			Source               Endpoint   `json:"source"`
-			SourceConnector      *connector `json:"sourceConnector"`
-			CheckpointConnector  *connector `json:"checkpointConnector"`
-			TopicsPattern        string     `json:"topicsPattern"`
-			TopicsExcludePattern string     `json:"topicsExcludePattern"`
-		} `json:"mirrors"`
+		Mirrors []Direction `json:"mirrors"`
 	} `json:"spec"`
+}
+
+// Direction is one source and the connectors that read it.
+type Direction struct {
+	Source               Endpoint   `json:"source"`
+	SourceConnector      *Connector `json:"sourceConnector"`
+	CheckpointConnector  *Connector `json:"checkpointConnector"`
+	TopicsPattern        string     `json:"topicsPattern"`
+	TopicsExcludePattern string     `json:"topicsExcludePattern"`
+	GroupsPattern        string     `json:"groupsPattern"`
+	GroupsExcludePattern string     `json:"groupsExcludePattern"`
 }
 
 // Spec is one direction: a source connector and where it runs.
@@ -107,14 +120,23 @@ func defaults() settings {
 // excludedByDefault is MirrorMaker 2's topics.exclude.
 const excludedByDefault = `.*[\-\.]internal, .*\.replica, __.*`
 
-// Decode reads the object. All that is wrong with it is in the error at once.
-func Decode(o manifest.Object) (Spec, error) {
-	obj, err := manifest.As[object](o)
+// DecodeObject reads the object without judging what its connectors are told.
+func DecodeObject(o manifest.Object) (Object, error) {
+	obj, err := manifest.As[Object](o)
 	if err != nil {
-		return Spec{}, err
+		return obj, err
 	}
 	if n := len(obj.Spec.Mirrors); n != 1 {
-		return Spec{}, fmt.Errorf("%s: spec.mirrors: %d entries; the lab runs one direction per object", obj, n)
+		return obj, fmt.Errorf("%s: spec.mirrors: %d entries; the lab runs one direction per object", obj, n)
+	}
+	return obj, nil
+}
+
+// Decode reads the object. All that is wrong with it is in the error at once.
+func Decode(o manifest.Object) (Spec, error) {
+	obj, err := DecodeObject(o)
+	if err != nil {
+		return Spec{}, err
 	}
 	m := obj.Spec.Mirrors[0]
 	s := Spec{

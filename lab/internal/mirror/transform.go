@@ -61,7 +61,7 @@ func (t *taker) take(key string) string {
 		return ""
 	}
 	delete(t.config, key)
-	s, err := text(v)
+	s, err := Text(v)
 	if err != nil {
 		t.errs = append(t.errs, fmt.Errorf("%q: %w", key, err))
 	}

@@ -17,9 +17,9 @@ import (
 	"time"
 
 	"github.com/comptech-lab/redis-wal/lab/internal/broker"
+	"github.com/comptech-lab/redis-wal/lab/internal/java"
 	"github.com/comptech-lab/redis-wal/lab/internal/loopback"
 	"github.com/comptech-lab/redis-wal/lab/internal/manifest"
-	"github.com/comptech-lab/redis-wal/lab/internal/mirror"
 	"github.com/comptech-lab/redis-wal/lab/internal/process"
 	"github.com/comptech-lab/redis-wal/lab/internal/redisfailover"
 )
@@ -46,6 +46,8 @@ type Config struct {
 	Group *process.Group
 	// Block gives the addresses.
 	Block *loopback.Block
+	// Java runs the real MirrorMaker 2; nil = the stand-in is the mirror.
+	Java *java.Runtime
 	// Log gets what the operators and kubelets would log.
 	Log *slog.Logger
 }
@@ -65,9 +67,10 @@ type site struct {
 
 	mu      sync.Mutex
 	skipped map[string]int
-	running map[string]bool // objects for which something runs, by their names
+	lessOf  map[string]map[string]int // kinds of objects by what is less of them here
+	running map[string]bool           // objects for which something runs, by their names
 	redis   *redisfailover.Failover
-	mirrors []*mirror.Mirror
+	mirrors []Mirror
 	pods    []*Pod
 	jobs    []job
 	runs    int // of Jobs, so that each has a log of its own
@@ -96,7 +99,8 @@ func Open(ctx context.Context, cfg Config, inputs ...Input) (*Lab, error) {
 	for _, in := range inputs {
 		lab.sites[in.Site] = &site{
 			lab: lab, in: in, log: cfg.Log.With("site", in.Site),
-			secrets: newValues("Secret"), configMaps: newValues("ConfigMap"), skipped: make(map[string]int), running: make(map[string]bool),
+			secrets: newValues("Secret"), configMaps: newValues("ConfigMap"), skipped: make(map[string]int), lessOf: make(map[string]map[string]int),
+			running: make(map[string]bool),
 		}
 	}
 	for _, in := range inputs {
@@ -235,7 +239,7 @@ func (s *site) makeTopic(ctx context.Context, o manifest.Object) error {
 	}
 	less, err := s.in.Kafka.CreateTopic(ctx, t)
 	if less != "" {
-		s.less(t.String(), less)
+		s.less(less, t.Kind)
 	}
 	return err
 }
@@ -281,27 +285,6 @@ func (s *site) makeRedis(ctx context.Context, o manifest.Object) error {
 	s.redis = f
 	s.mu.Unlock()
 	s.in.Addresses.AddService("rfs-"+spec.Metadata.Name, spec.Metadata.Namespace, redisfailover.SentinelPort, f.Sentinels()...)
-	return nil
-}
-
-func (s *site) makeMirror(_ context.Context, o manifest.Object) error {
-	spec, err := mirror.Decode(o)
-	if err != nil {
-		return err
-	}
-	source, err := s.clientOpts(spec, spec.Source)
-	if err != nil {
-		return fmt.Errorf("%s: source: %w", spec, err)
-	}
-	target, err := s.clientOpts(spec, spec.Target)
-	if err != nil {
-		return fmt.Errorf("%s: target: %w", spec, err)
-	}
-	m := mirror.New(mirror.Config{Spec: spec, Source: source, Target: target, Log: s.log})
-	m.Start()
-	s.mu.Lock()
-	s.mirrors = append(s.mirrors, m)
-	s.mu.Unlock()
 	return nil
 }
 
@@ -411,6 +394,31 @@ func (l *Lab) Skipped(site string) map[string]int {
 	return maps.Clone(s.skipped)
 }
 
+// less remembers that an object of the kind could not be made as large as it is declared.
+func (s *site) less(words, kind string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.lessOf[words] == nil {
+		s.lessOf[words] = make(map[string]int)
+	}
+	s.lessOf[words][kind]++
+}
+
+// Less says, line by line, what is declared larger than one machine makes it.
+func (l *Lab) Less(site string) []string {
+	s := l.sites[site]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []string
+	for words, kinds := range s.lessOf {
+		for kind, n := range kinds {
+			out = append(out, fmt.Sprintf("%d %s: %s", n, kind, words))
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
 // Secret is one value of a Secret of the site.
 func (l *Lab) Secret(site, namespace, name, field string) ([]byte, error) {
 	return l.sites[site].secrets.get(namespace, name, field)
@@ -424,8 +432,8 @@ func (l *Lab) Redis(site string) *redisfailover.Failover {
 	return s.redis
 }
 
-// Mirror is the direction that ends at the site.
-func (l *Lab) Mirror(site string) *mirror.Mirror {
+// Mirror is the direction that ends at the site; nil = none has been applied.
+func (l *Lab) Mirror(site string) Mirror {
 	s := l.sites[site]
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -451,7 +459,7 @@ func (l *Lab) Close() error {
 		s.mu.Lock()
 		for _, m := range s.mirrors {
 			n++
-			go func() { m.Stop(); errs <- nil }()
+			go func() { errs <- m.Stop() }()
 		}
 		for _, p := range s.pods {
 			n++

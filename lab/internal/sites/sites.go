@@ -16,8 +16,10 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/comptech-lab/redis-wal/lab/internal/broker"
+	"github.com/comptech-lab/redis-wal/lab/internal/java"
 	"github.com/comptech-lab/redis-wal/lab/internal/loopback"
 	"github.com/comptech-lab/redis-wal/lab/internal/manifest"
+	"github.com/comptech-lab/redis-wal/lab/internal/mirrormaker"
 	"github.com/comptech-lab/redis-wal/lab/internal/process"
 	"github.com/comptech-lab/redis-wal/lab/internal/realise"
 )
@@ -59,6 +61,8 @@ type Config struct {
 	Program Program
 	// Deploy makes a site's objects real; nil = they are applied one by one. It is called for both sites at once.
 	Deploy func(ctx context.Context, lab *realise.Lab, site string) error
+	// Java runs Apache Kafka and MirrorMaker 2; nil = the Kafka is embedded and the mirror a stand-in.
+	Java *java.Runtime
 	// Log gets what operators and kubelets would log.
 	Log *slog.Logger
 	// Say gets a line for each step that is done.
@@ -95,7 +99,7 @@ func Start(ctx context.Context, cfg Config) (_ *Sites, err error) {
 	build.Go(func() error { return s.build(buildCtx, cfg) })
 	defer func() { err = errors.Join(err, build.Wait()) }()
 
-	if s.Block, err = loopback.Reserve(broker.Port, 6379, 26379, 9180); err != nil {
+	if s.Block, err = loopback.Reserve(broker.Port, broker.ControllerPort, mirrormaker.Port, 6379, 26379, 9180); err != nil {
 		return s, err
 	}
 	s.closers = append(s.closers, s.Block.Close)
@@ -105,15 +109,12 @@ func Start(ctx context.Context, cfg Config) (_ *Sites, err error) {
 	s.closers = append(s.closers, func() error { return s.Group.Close(5 * time.Second) })
 	cfg.Say("lab", "addresses %s, state in %s", s.Block, cfg.Dir)
 	ca := make(Authorities)
-	for _, name := range cfg.Names {
-		k, err := broker.Start(broker.Config{Site: name, Brokers: brokers, Next: s.Block.Next})
-		if err != nil {
-			return s, err
-		}
-		s.closers = append(s.closers, func() error { k.Close(); return nil })
-		s.kafka[name], ca[name] = k, k.CA()
+	if err := s.startKafka(ctx, cfg); err != nil {
+		return s, err
 	}
-	cfg.Say("kafka", "%d brokers per site, TLS, SCRAM-SHA-512, ACLs", brokers)
+	for _, name := range cfg.Names {
+		ca[name] = s.kafka[name].CA()
+	}
 	began := time.Now()
 	var inputs []realise.Input
 	var counts []string
@@ -139,7 +140,7 @@ func Start(ctx context.Context, cfg Config) (_ *Sites, err error) {
 		return s, err
 	}
 	s.Lab, err = realise.Open(ctx, realise.Config{
-		Dir: cfg.Dir, Binary: s.Binary, Group: s.Group, Block: s.Block, Log: cfg.Log,
+		Dir: cfg.Dir, Binary: s.Binary, Group: s.Group, Block: s.Block, Java: cfg.Java, Log: cfg.Log,
 	}, inputs...)
 	s.closers = append(s.closers, s.Lab.Close)
 	if err != nil {
@@ -153,7 +154,54 @@ func Start(ctx context.Context, cfg Config) (_ *Sites, err error) {
 	for _, name := range cfg.Names {
 		g.Go(func() error { return deploy(gctx, s.Lab, name) })
 	}
-	return s, g.Wait()
+	if err := g.Wait(); err != nil || cfg.Java == nil {
+		return s, err
+	}
+	return s, s.awaitMirrors(ctx, cfg)
+}
+
+// startKafka starts the Kafkas of both sites at once.
+func (s *Sites) startKafka(ctx context.Context, cfg Config) error {
+	began := time.Now()
+	found := make([]*broker.Kafka, len(cfg.Names))
+	g, gctx := errgroup.WithContext(ctx)
+	for i, name := range cfg.Names {
+		g.Go(func() (err error) {
+			if cfg.Java == nil {
+				found[i], err = broker.Start(broker.Config{Site: name, Brokers: brokers, Next: s.Block.Next})
+			} else {
+				found[i], err = broker.StartApache(gctx, broker.Apache{
+					Site: name, Dir: cfg.Dir, Next: s.Block.Next, Java: cfg.Java, Group: s.Group, Log: cfg.Log,
+				})
+			}
+			return err
+		})
+	}
+	err := g.Wait()
+	for i, k := range found {
+		if k != nil {
+			s.kafka[cfg.Names[i]] = k
+			s.closers = append(s.closers, func() error { k.Close(); return nil })
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if cfg.Java == nil {
+		cfg.Say("kafka", "%d brokers per site, TLS, SCRAM-SHA-512, ACLs", brokers)
+	} else {
+		cfg.Say("kafka", "Apache Kafka %s on Java %s, a broker per site, TLS, SCRAM-SHA-512, ACLs, in %.1f s", cfg.Java.Kafka, cfg.Java.Version, time.Since(began).Seconds())
+	}
+	return nil
+}
+
+// awaitMirrors waits for both directions of MirrorMaker 2. Their topics and users are there now.
+func (s *Sites) awaitMirrors(ctx context.Context, cfg Config) error {
+	g, gctx := errgroup.WithContext(ctx)
+	for _, name := range cfg.Names {
+		g.Go(func() error { return s.AwaitMirror(gctx, name) })
+	}
+	return g.Wait()
 }
 
 // apply makes a site's objects real in the order in which they need each other.
