@@ -11,6 +11,9 @@ LIGHT     = ./wal/... ./applier/... ./converge/... ./internal/... $(shell go lis
 # What is built on the generated SDK: instrumenting that takes minutes and finds nothing of ours.
 HEAVY    := ./components/... ./stacks/... ./render/... ./infra/... ./engine/standin ./lab ./lab/internal/program ./lab/internal/deploy
 RACE     := $(shell command -v gcc >/dev/null && echo -race)
+# KAFKA=real runs the lab on Apache Kafka and MirrorMaker 2, MIRROR=at-least-once its mirrors without transactions.
+REAL      = $(filter real,$(KAFKA))
+MAKING    = $(if $(PULUMI),-pulumi) $(if $(KAFKA),-kafka $(KAFKA)) $(if $(MIRROR),-mirror $(MIRROR))
 TOOL     := go tool -modfile=tools/go.mod
 
 .PHONY: help
@@ -18,19 +21,24 @@ help: ## list the verbs
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
 
 .PHONY: deps
-deps: ## install what is missing on this machine (Debian: redis-server)
-	@command -v redis-server >/dev/null && command -v redis-cli >/dev/null || { \
-		echo 'installing redis-server'; \
-		if [ "$$(id -u)" = 0 ]; then apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -yq redis-server redis-tools; \
-		else sudo apt-get update -q && sudo DEBIAN_FRONTEND=noninteractive apt-get install -yq redis-server redis-tools; fi; } >&2
+deps: ## install what is missing on this machine (Debian: redis-server); KAFKA=real: also Java 17 and Maven
+	@missing=; \
+	command -v redis-server >/dev/null && command -v redis-cli >/dev/null || missing='redis-server redis-tools'; \
+	$(if $(REAL),for j in "$$JAVA_HOME/bin/java" java /usr/lib/jvm/*/bin/java; do "$$j" -version 2>&1 | grep -qE 'version "(1[7-9]|2[0-3])\.' && break; j=; done; \
+	[ -n "$$j" ] || missing="$$missing openjdk-17-jre-headless"; \
+	command -v mvn >/dev/null || missing="$$missing maven";) \
+	[ -z "$$missing" ] || { \
+		echo "installing $$missing"; \
+		if [ "$$(id -u)" = 0 ]; then apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -yq $$missing; \
+		else sudo apt-get update -q && sudo DEBIAN_FRONTEND=noninteractive apt-get install -yq $$missing; fi; } >&2
 
 .PHONY: demo
-demo: deps $(if $(PULUMI),engine-tools) ## both sites on this machine, 200,000 operations, two crashes, and the proof that the sites are equal; PULUMI=1: made by `pulumi up`
-	@go run ./lab demo $(if $(PULUMI),-pulumi)
+demo: deps $(if $(PULUMI),engine-tools) ## both sites on this machine, 200,000 operations, two crashes, and the proof that the sites are equal; PULUMI=1: made by `pulumi up`; KAFKA=real: on Apache Kafka
+	@go run ./lab demo $(MAKING)
 
 .PHONY: lab
-lab: deps $(if $(PULUMI),engine-tools) ## both sites on this machine, left running; prints the addresses; PULUMI=1: made by `pulumi up`
-	@go run ./lab up $(if $(PULUMI),-pulumi)
+lab: deps $(if $(PULUMI),engine-tools) ## both sites on this machine, left running; prints the addresses; PULUMI=1: made by `pulumi up`; KAFKA=real: on Apache Kafka
+	@go run ./lab up $(MAKING)
 
 .PHONY: lab-down
 lab-down: ## end the lab and leave nothing
@@ -46,6 +54,12 @@ test: deps ## everything that must be true of a commit
 test-engine: engine-tools ## the real Pulumi engine on both stacks, with a stand-in for the provider plugin: preview, up, update, refresh, destroy
 	REDIS_WAL_ENGINE_TOOLS=$(CURDIR)/bin/engine go test -count=1 -timeout 20m ./engine/...
 	REDIS_WAL_ENGINE_TOOLS=$(CURDIR)/bin/engine go test -count=1 -run OneAfterTheOther ./lab
+
+.PHONY: test-kafka
+test-kafka: KAFKA := real
+test-kafka: deps ## Apache Kafka and MirrorMaker 2 with TLS, SCRAM and the declared ACLs: the conformance of the lab's Kafkas, and the demo in both modes of the mirror
+	REDIS_WAL_REAL_KAFKA=1 go test -count=1 -timeout 20m -run 'AKafka' ./lab/internal/broker
+	REDIS_WAL_REAL_KAFKA=1 go test -count=1 -timeout 20m -run 'ApacheKafka' ./lab
 
 .PHONY: engine-tools
 engine-tools: bin/engine/pulumi bin/engine/pulumi-language-go ## the Pulumi CLI and its language host for Go, built from their modules (the first time takes minutes)

@@ -87,6 +87,22 @@ func (d *demo) count(ctx context.Context) (bool, error) {
 	return ok, nil
 }
 
+// denied says what the Kafkas denied to anybody: an ACL that is too narrow, even where the system lives with it.
+func (d *demo) denied() (bool, error) {
+	ok := true
+	for _, site := range d.sites.Names() {
+		lines, err := d.sites.Kafka(site).Denied()
+		if err != nil {
+			return false, err
+		}
+		for _, line := range lines {
+			d.say.Step("denied "+site, "%s", line)
+			ok = false
+		}
+	}
+	return ok, nil
+}
+
 // refusals is what the checkpoints of the site count as refused.
 func (d *demo) refusals(ctx context.Context, site string) (int, error) {
 	f, declared := d.sites.Redis(site), d.sites.Declared(site)

@@ -85,18 +85,24 @@ func Run(ctx context.Context, plan Plan, s *sites.Sites, dir string, say *Narrat
 	if err != nil {
 		return false, err
 	}
+	allowed, err := d.denied()
+	if err != nil {
+		return false, err
+	}
 	d.say.Blank()
 	switch {
-	case converged && equal && counted:
+	case converged && equal && counted && allowed:
 		d.say.Plain("VERDICT  both sites equal the model, key by key, and their checks say converged")
 	case !equal:
 		d.say.Plain("VERDICT  FAILED: a site differs from the model")
 	case !converged:
 		d.say.Plain("VERDICT  FAILED: a check does not say converged")
-	default:
+	case !counted:
 		d.say.Plain("VERDICT  FAILED: a site did not set aside exactly what had to be")
+	default:
+		d.say.Plain("VERDICT  FAILED: a user was denied something; its ACLs are too narrow")
 	}
-	return converged && equal && counted, nil
+	return converged && equal && counted && allowed, nil
 }
 
 // producers are the two applications, each with the Kafka user that the program declares for it.
