@@ -12,7 +12,6 @@ import (
 	"github.com/comptech-lab/redis-wal/lab/internal/demo"
 	"github.com/comptech-lab/redis-wal/lab/internal/sites"
 	"github.com/comptech-lab/redis-wal/wal"
-	"github.com/comptech-lab/redis-wal/wal/walclient"
 )
 
 // The tests of this file run on Apache Kafka and MirrorMaker 2. `make test-kafka` runs them.
@@ -20,7 +19,7 @@ import (
 // realVariable is set by `make test-kafka`, when Java and Maven are there.
 const realVariable = "REDIS_WAL_REAL_KAFKA"
 
-func needsKafka(t *testing.T) {
+func needsKafka(t testing.TB) {
 	t.Helper()
 	if os.Getenv(realVariable) == "" {
 		t.Skip("SKIPPED: needs Java and Apache Kafka; run it with `make test-kafka`")
@@ -73,21 +72,7 @@ func faultsOfTheRealMirror(ctx context.Context, t *testing.T, s *sites.Sites) {
 	if _, _, err := command(ctx, s, "fault", []string{"rewind", "dr"}); err == nil || !strings.Contains(err.Error(), "only a running worker") {
 		t.Errorf("rewind of a mirror that is cut = %v, want that it must run", err)
 	}
-	d := s.Declared("dc")
-	user := d.Producers[sortedKeys(d.Producers)[0]]
-	password, err := s.KafkaPassword("dc", user)
-	if err != nil {
-		t.Fatal(err)
-	}
-	opts, err := s.Kafka("dc").OptsAs(user, password)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := walclient.New(walclient.Options{Brokers: s.Kafka("dc").Addrs(), Name: "test", Log: d.Log, Kafka: opts})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer p.Close()
+	d, p := s.Declared("dc"), producerAt(t, s, "dc")
 	const keys = 100
 	for i := range keys {
 		if _, err := p.Do(ctx, wal.Set(fmt.Sprint("while-cut:", i), "v")); err != nil {
