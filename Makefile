@@ -61,6 +61,11 @@ test-kafka: deps ## Apache Kafka and MirrorMaker 2 with TLS, SCRAM and the decla
 	REDIS_WAL_REAL_KAFKA=1 go test -count=1 -timeout 20m -run 'AKafka' ./lab/internal/broker
 	REDIS_WAL_REAL_KAFKA=1 go test -count=1 -timeout 20m -run 'ApacheKafka' ./lab
 
+.PHONY: bench-kafka
+bench-kafka: KAFKA := real
+bench-kafka: deps ## from produced at one site to readable at the other, and records per second, on Apache Kafka and MirrorMaker 2 in both modes
+	REDIS_WAL_REAL_KAFKA=1 go test -count=1 -timeout 30m -run '^$$' -bench AcrossSites -benchtime 1x ./lab -args $(BENCH)
+
 .PHONY: engine-tools
 engine-tools: bin/engine/pulumi bin/engine/pulumi-language-go ## the Pulumi CLI and its language host for Go, built from their modules (the first time takes minutes)
 

@@ -24,9 +24,10 @@ import (
 	"github.com/comptech-lab/redis-wal/wal/walclient"
 )
 
-// What BenchmarkAcrossSites measures beside what is declared: `go test ./lab -bench AcrossSites -args -mirror.options consumer.max.poll.records=2000`.
+// What BenchmarkAcrossSites measures: as declared, or with the connector changed, `make bench-kafka BENCH="-mirror.options k=v"`.
 var (
 	mirrorMode    = flag.String("mirror.mode", "exactly-once,at-least-once", "the `modes` of the mirror to measure")
+	mirrorRates   = flag.String("mirror.rates", "100,1000,5000", "ops per `second` at which latencies are measured")
 	mirrorOptions = flag.String("mirror.options", "", "more `options` of the source connector, key=value, with blanks between")
 	mirrorTasks   = flag.Int("mirror.tasks", 0, "tasksMax of the source connector; 0 = as declared")
 )
@@ -41,7 +42,11 @@ func BenchmarkAcrossSites(b *testing.B) {
 			defer cancel()
 			s := measured(ctx, b, mode)
 			p := producerAt(b, s, "dc")
-			for _, rate := range []int{100, 1000, 5000} {
+			for _, text := range strings.Split(*mirrorRates, ",") {
+				rate, err := strconv.Atoi(text)
+				if err != nil {
+					b.Fatal(err)
+				}
 				seen := paced(ctx, b, s, p, rate)
 				for _, site := range s.Names() {
 					l := seen[site]
