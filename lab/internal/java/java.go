@@ -38,7 +38,7 @@ func Open(ctx context.Context, module string, fetching func()) (*Runtime, error)
 	if r.java, r.Version, err = find(ctx, os.LookupEnv); err != nil {
 		return nil, err
 	}
-	if r.jars, err = fetch(ctx, module, fetching); err != nil {
+	if r.jars, err = fetch(ctx, module, maven(fetching)); err != nil {
 		return nil, err
 	}
 	found, err := filepath.Glob(filepath.Join(r.jars, "kafka-server-[0-9]*.jar"))
