@@ -53,6 +53,7 @@ type App struct {
 	source    *source.Source
 	producer  *kgo.Client
 	publisher *attest.Publisher
+	digests   *digests
 	kafka     []kgo.Opt
 	listener  net.Listener
 	profiles  net.Listener // nil = none are served
@@ -134,6 +135,7 @@ func New(cfg config.Run, o Options) (_ *App, err error) {
 	})
 	a.closers = append(a.closers, a.sink.Close)
 	a.observer = a.sink.Observe()
+	a.digests = &digests{app: a, signer: signer, runs: map[string]*digestRun{}}
 	a.pace = &pace{limit: cfg.ReplicaBuffer, buffer: a.observer.ReplicaBuffer, slowed: func(held int64) {
 		a.metrics.slowed.Inc()
 		a.once.log(a.logger, slog.LevelWarn, "pace", "", "applying slows down until the replicas have caught up", "held", held, "limit", cfg.ReplicaBuffer)

@@ -215,6 +215,7 @@ func (w *worker) applied(ctx context.Context, conn *sink.Conn, b *plan.Batch, re
 		if durable {
 			w.attest(ctx, conn, b)
 		}
+		w.look(ctx, conn, b)
 	}
 	w.settle(b.To, durable)
 	w.app.once.forget(fmt.Sprint(w.part))

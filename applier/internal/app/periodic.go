@@ -167,10 +167,11 @@ func (a *App) replicas(info map[string]string) {
 	a.metrics.replLag.Set(float64(farthest))
 }
 
-// follow compares the attestations of both sites as they arrive.
+// follow compares the attestations of both sites as they arrive, and answers deep checks.
 func (a *App) follow(ctx context.Context) {
+	defer a.digests.wg.Wait()
 	since := time.Now().Add(-2*a.cfg.BarrierInterval - time.Minute) // enough to find the latest barriers of both sites
-	if err := attest.Follow(ctx, a.kafka, a.cfg.Log, since, a.logger, a.compare()); err != nil {
+	if err := attest.Follow(ctx, a.kafka, a.cfg.Log, since, a.logger, a.compare(), a.digests.asked(ctx)); err != nil {
 		a.logger.Error("attestations are not compared", "error", err)
 	}
 }

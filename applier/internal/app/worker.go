@@ -53,6 +53,8 @@ type worker struct {
 	// broken is why this worker must not go on, whatever it reads: a batch was applied, but a command of it failed as none may.
 	broken *wal.HaltError
 
+	looks looks // keys that deep checks want to see at barriers
+
 	mu       sync.Mutex
 	position wal.Position // last one known to be in Redis
 	durable  wal.Position // the same, confirmed by as many replicas as are asked for

@@ -90,6 +90,36 @@ func (p *Publisher) Attest(ctx context.Context, a wal.Attestation) {
 	}, p.failed("attestation not published", a.Partition))
 }
 
+// Digest publishes a part of an answer to a deep check, and returns when Kafka has acknowledged it: so an answer is made no faster than it gets away.
+func (p *Publisher) Digest(ctx context.Context, reply wal.DigestReply) error {
+	r, err := p.digest(reply)
+	if err != nil {
+		return err
+	}
+	if err := p.client.ProduceSync(ctx, r).FirstErr(); err != nil {
+		return fmt.Errorf("answer a deep check on %s: %w", r.Topic, err)
+	}
+	return nil
+}
+
+// TryDigest is [Publisher.Digest] that does not wait. If the answer is lost, the check asks again.
+func (p *Publisher) TryDigest(ctx context.Context, partition int32, reply wal.DigestReply) {
+	r, err := p.digest(reply)
+	if err != nil {
+		p.logger.Error("answer to a deep check not published", "partition", partition, "error", err)
+		return
+	}
+	p.client.TryProduce(ctx, r, p.failed("answer to a deep check not published", partition))
+}
+
+func (p *Publisher) digest(reply wal.DigestReply) (*kgo.Record, error) {
+	value, headers, err := p.signer.SignDigest(wal.DigestAnswer, reply)
+	if err != nil {
+		return nil, err
+	}
+	return &kgo.Record{Topic: wal.AttestTopic(p.log), Key: []byte("digest/" + reply.Site), Value: value, Headers: toKafka(headers)}, nil
+}
+
 func (p *Publisher) failed(what string, partition int32) func(*kgo.Record, error) {
 	return func(_ *kgo.Record, err error) {
 		if err != nil && !isStop(err) {

@@ -16,9 +16,9 @@ func isStop(err error) bool {
 	return errors.Is(err, context.Canceled) || errors.Is(err, kgo.ErrClientClosed)
 }
 
-// Follow hands on every attestation, of both sites, that was published since the given time, until ctx ends. What does not decode is
-// logged and left out: it is a statement that nobody can use, not a record of the log.
-func Follow(ctx context.Context, opts []kgo.Opt, log string, since time.Time, logger *slog.Logger, each func(wal.Attestation)) error {
+// Follow hands on every attestation, of both sites, that was published since the given time, until ctx ends, and every request of a deep check. What
+// does not decode is logged and left out: it is a statement that nobody can use, not a record of the log.
+func Follow(ctx context.Context, opts []kgo.Opt, log string, since time.Time, logger *slog.Logger, each func(wal.Attestation), asked func(value, signature []byte)) error {
 	topic := wal.AttestTopic(log)
 	client, err := kgo.NewClient(append([]kgo.Opt{
 		kgo.ConsumeTopics(topic),
@@ -39,6 +39,12 @@ func Follow(ctx context.Context, opts []kgo.Opt, log string, since time.Time, lo
 			}
 		})
 		fetches.EachRecord(func(r *kgo.Record) {
+			if kind, signature := digest(r); kind != "" {
+				if kind == wal.DigestAsk {
+					asked(r.Value, signature)
+				}
+				return
+			}
 			a, err := wal.ParseAttestation(r.Value)
 			if err != nil {
 				logger.Warn("attestation left out", "topic", topic, "partition", r.Partition, "offset", r.Offset, "error", err)
@@ -48,4 +54,17 @@ func Follow(ctx context.Context, opts []kgo.Opt, log string, since time.Time, lo
 		})
 	}
 	return nil
+}
+
+// digest is the kind of a message of a deep check, empty for other records, and its signature.
+func digest(r *kgo.Record) (kind wal.DigestKind, signature []byte) {
+	for _, h := range r.Headers {
+		switch h.Key {
+		case wal.HeaderDigest:
+			kind = wal.DigestKind(h.Value)
+		case wal.HeaderSignature:
+			signature = h.Value
+		}
+	}
+	return kind, signature
 }

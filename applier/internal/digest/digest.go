@@ -19,7 +19,9 @@ const (
 	// batchBytes is how much the answer to a pipeline may hold before the next ones take fewer keys.
 	batchBytes = 2 << 20
 	textChunk  = 16 << 10 // bytes of a string; a HyperLogLog is in the first one
-	chunk      = 64       // elements of a collection
+	chunk      = 64       // elements of a collection, at first
+	maxChunk   = 1024
+	chunkBytes = 64 << 10 // what that many elements should come to
 	scanCount  = 256
 	// nameCost is what a key that is only named costs of the rate, as a part of one that is read.
 	nameCost = 8

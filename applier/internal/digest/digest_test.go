@@ -152,7 +152,8 @@ func TestDigestShowsEachChange(t *testing.T) {
 		{"a group", [][]any{{"XADD", "k", "1-1", "a", "b"}}, []any{"XGROUP", "CREATE", "k", "g", "0"}},
 		{"the place of a group", [][]any{{"XADD", "k", "1-1", "a", "b"}, {"XGROUP", "CREATE", "k", "g", "0"}}, []any{"XGROUP", "SETID", "k", "g", "1-1"}},
 		{"what a group has pending", [][]any{
-			{"XADD", "k", "1-1", "a", "b"}, {"XGROUP", "CREATE", "k", "g", "0"},
+			{"XADD", "k", "1-1", "a", "b"},
+			{"XGROUP", "CREATE", "k", "g", "0"},
 			{"XREADGROUP", "GROUP", "g", "me", "COUNT", "1", "STREAMS", "k", ">"},
 		}, []any{"XACK", "k", "g", "1-1"}},
 		{"a visitor", [][]any{{"PFADD", "k", "a"}}, []any{"PFADD", "k", "b"}},

@@ -99,10 +99,12 @@ func (c *collection) finish(ctx context.Context) (wal.DigestType, wal.Hash, erro
 		err = c.add(all)
 	}
 	whole := cursor == 0
-	for err == nil && cursor != 0 {
-		if all, cursor, err = c.scan(c.r.redis, ctx, c.key, cursor, "", chunk).Result(); err == nil {
+	for n := int64(chunk); err == nil && cursor != 0; {
+		before := c.r.bytes
+		if all, cursor, err = c.scan(c.r.redis, ctx, c.key, cursor, "", n).Result(); err == nil {
 			err = c.add(all)
 		}
+		n = widen(n, c.r.bytes-before)
 	}
 	if err == nil && !whole { // a scan may bring an element twice, when the collection shrinks
 		var n int64
@@ -139,6 +141,18 @@ func (c *collection) add(all []string) error {
 	return nil
 }
 
+// widen is how many elements to ask for next: more while they are small.
+func widen(n int64, bytes int) int64 {
+	switch {
+	case bytes < chunkBytes/2:
+		return min(2*n, maxChunk)
+	case bytes > chunkBytes:
+		return max(1, n/2)
+	default:
+		return n
+	}
+}
+
 // list has an order: each element is hashed with its place.
 type list struct {
 	r   *Reader
@@ -152,16 +166,19 @@ func (l *list) first(ctx context.Context, p redis.Pipeliner) {
 
 func (l *list) finish(ctx context.Context) (wal.DigestType, wal.Hash, error) {
 	var sum wal.Count
+	n := int64(chunk)
 	all, err := l.cmd.Result()
 	for err == nil {
+		before := l.r.bytes
 		for _, s := range all {
 			sum = sum.Add(l.r.hash.sum128(tagElement, binary.BigEndian.AppendUint64(nil, sum.N), []byte(s)))
 			l.r.bytes += len(s)
 		}
-		if len(all) < chunk {
+		if int64(len(all)) < n {
 			break
 		}
-		all, err = l.r.redis.LRange(ctx, l.key, int64(sum.N), int64(sum.N)+chunk-1).Result()
+		n = widen(n, l.r.bytes-before)
+		all, err = l.r.redis.LRange(ctx, l.key, int64(sum.N), int64(sum.N)+n-1).Result()
 	}
 	if err == nil && sum.N == 0 {
 		err = errChanged

@@ -67,6 +67,8 @@ func (s *Sentinels) answer(c *server.Peer, i int, args []string) {
 		c.WriteBulk("sentinel-" + strconv.Itoa(i))
 	case args[0] == "master" || args[0] == "MASTER":
 		c.WriteStrings(fields(primary, "config-epoch", strconv.Itoa(epoch)))
+	case args[0] == "replicas" || args[0] == "REPLICAS":
+		c.WriteLen(0)
 	default: // SENTINELS
 		c.WriteLen(len(s.Addrs) - 1)
 		for j, addr := range s.Addrs {

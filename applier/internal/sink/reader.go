@@ -1,0 +1,78 @@
+package sink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Place is a Redis that is read beside the data path.
+type Place struct {
+	Addr    string
+	Replica bool
+}
+
+// readTimeout bounds one answer to a reader.
+const readTimeout = 10 * time.Second
+
+// Reader connects for reading: to a replica that is in sync, so that the primary has no part in it, or to the primary if there is none.
+// The client has one connection; it is for the caller to close.
+func (s *Sink) Reader(ctx context.Context) (*redis.Client, Place, error) {
+	a, err := s.ask(ctx)
+	if err != nil {
+		return nil, Place{}, err
+	}
+	for _, addr := range s.sentinels.replicas(ctx) {
+		c := s.ReaderAt(addr)
+		role, err := c.Do(ctx, "ROLE").Slice()
+		if err == nil && len(role) >= 4 && role[0] == "slave" && role[3] == "connected" {
+			return c, Place{Addr: addr, Replica: true}, nil
+		}
+		_ = c.Close() // not in sync, or not there: the next one
+	}
+	c := s.ReaderAt(a.Primary)
+	if err := c.Ping(ctx).Err(); err != nil {
+		return nil, Place{}, errors.Join(fmt.Errorf("read the primary %s: %w", a.Primary, err), c.Close())
+	}
+	return c, Place{Addr: a.Primary}, nil
+}
+
+// ReaderAt is a client of one Redis. It connects when it is used.
+func (s *Sink) ReaderAt(addr string) *redis.Client {
+	return redis.NewClient(&redis.Options{
+		Addr: addr, Dialer: s.opts.Dial, MaxRetries: -1, PoolSize: 1, MinIdleConns: 0, Protocol: 2, DisableIdentity: true,
+		ReadTimeout: readTimeout, WriteTimeout: readTimeout, DialerRetries: 1, ContextTimeoutEnabled: true,
+		CredentialsProviderContext: func(context.Context) (username, password string, err error) {
+			password, err = s.password()
+			if password == "" {
+				return "", "", err
+			}
+			return s.opts.Username, password, err
+		},
+	})
+}
+
+// replicas are those that the first Sentinel who answers believes to be well.
+func (s *Sentinels) replicas(ctx context.Context) []string {
+	for _, addr := range s.addrs() {
+		ctx, cancel := context.WithTimeout(ctx, askTimeout)
+		all, err := s.client(addr).Replicas(ctx, s.master).Result()
+		cancel()
+		if err != nil {
+			continue
+		}
+		var out []string
+		for _, r := range all {
+			if r["master-link-status"] == "ok" && !strings.Contains(r["flags"], "down") && !strings.Contains(r["flags"], "disconnected") {
+				out = append(out, net.JoinHostPort(r["ip"], r["port"]))
+			}
+		}
+		return out
+	}
+	return nil
+}
