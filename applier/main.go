@@ -15,9 +15,6 @@ import (
 	"github.com/comptech-lab/redis-wal/applier/config"
 	"github.com/comptech-lab/redis-wal/applier/internal/app"
 	"github.com/comptech-lab/redis-wal/applier/internal/sink"
-	"github.com/comptech-lab/redis-wal/applier/kafka"
-	"github.com/comptech-lab/redis-wal/converge"
-	"github.com/comptech-lab/redis-wal/wal"
 )
 
 // version is set when the binary is built.
@@ -37,15 +34,20 @@ const usage = `usage: redis-applier COMMAND
 
   run              replay the log into the local Redis until SIGTERM
   check [--json]   prove that both sites have decided the same, or say where they differ
+  check --deep     and compare their data, key by key
   print-config     print the environment that run would go by, defaults included, or all that is wrong with it
   version          print the version
 
 The environment configures the commands; docs/applier.md lists the variables. Secrets are files: it holds only their names.
 
+check --deep takes
+  --rate N         keys a second that each site may read (50000)
+  --tolerance D    by how much the expiry of a key may differ (2s)
+
 EXIT STATUS
   run:    0 stopped, 1 start me again, 2 usage or configuration, 4 stopped while every owned partition was halted
   print-config: 0 printed, 2 configuration
-  check:  0 converged, 1 diverged, 2 could not tell (usage and configuration included)
+  check:  0 converged, 1 diverged or (--deep) keys differ, 2 could not tell (usage and configuration included)
 `
 
 func main() {
@@ -63,8 +65,13 @@ func run(ctx context.Context, args []string, lookup config.Lookup, stdout, stder
 	switch command, rest := args[0], args[1:]; {
 	case command == "run" && len(rest) == 0:
 		return runApplier(ctx, lookup, stderr)
-	case command == "check" && (len(rest) == 0 || len(rest) == 1 && rest[0] == "--json"):
-		return runCheck(ctx, lookup, len(rest) == 1, stdout, stderr)
+	case command == "check":
+		o, err := checkFlags(rest)
+		if err != nil {
+			fmt.Fprintf(stderr, "redis-applier: check: %v\n\n%s", err, usage)
+			return exitUsage
+		}
+		return runCheck(ctx, lookup, o, stdout, stderr)
 	case command == "print-config" && len(rest) == 0:
 		return printConfig(lookup, stdout, stderr)
 	case command == "version" && len(rest) == 0:
@@ -121,40 +128,4 @@ func printConfig(lookup config.Lookup, stdout, stderr io.Writer) int {
 func configProblem(stderr io.Writer, err error) int {
 	fmt.Fprintf(stderr, "redis-applier: the configuration does not work:\n%v\n", err)
 	return exitUsage
-}
-
-func runCheck(ctx context.Context, lookup config.Lookup, json bool, stdout, stderr io.Writer) int {
-	report, err := check(ctx, lookup)
-	if err != nil {
-		configProblem(stderr, err)
-		return exitUnknown
-	}
-	write := report.WriteText
-	if json {
-		write = report.WriteJSON
-	}
-	if err := write(stdout); err != nil {
-		fmt.Fprintf(stderr, "redis-applier: the report could not be written: %v\n", err)
-		return exitUnknown // a verdict that nobody can read is none
-	}
-	return report.ExitCode()
-}
-
-func check(ctx context.Context, lookup config.Lookup) (converge.Report, error) {
-	cfg, err := config.ReadCheck(lookup)
-	if err != nil {
-		return converge.Report{}, err
-	}
-	key, err := app.ReadSigningKey(cfg.SigningKeyFile)
-	if err != nil {
-		return converge.Report{}, err
-	}
-	opts, err := kafka.Options(cfg.Kafka)
-	if err != nil {
-		return converge.Report{}, err
-	}
-	return converge.Check(ctx, converge.Config{
-		Sites: wal.Sites{Self: cfg.Site, Peer: cfg.Peer}, Log: cfg.Log, Partitions: cfg.Partitions, SigningKey: key,
-		Kafka: opts, Policy: converge.Policy(cfg.PeerPolicy), Timeout: cfg.Timeout,
-	})
 }

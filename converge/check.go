@@ -235,6 +235,9 @@ func (w *watch) poll(ctx context.Context, client *kgo.Client) error {
 		if r.Attrs.IsControl() {
 			return
 		}
+		if kind, _ := digestHeaders(r); kind != "" {
+			return // of a deep check
+		}
 		if a, err := wal.ParseAttestation(r.Value); err != nil {
 			w.unreadable++
 		} else {

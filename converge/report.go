@@ -35,6 +35,8 @@ type Report struct {
 	Streams []Row     `json:"streams"` // the open streams, by partition
 	Started time.Time `json:"started"`
 	Seconds float64   `json:"seconds"` // how long the check took
+	// Deep is the comparison of the data; absent unless [CheckDeep] made one.
+	Deep *DeepReport `json:"deep,omitempty"`
 }
 
 // Row is what is known of one stream.
@@ -79,7 +81,7 @@ func (r *Report) WriteJSON(w io.Writer) error {
 	return nil
 }
 
-// WriteText writes the report as a table, its notes and, last, the sentence.
+// WriteText writes the report as a table, its notes and the sentence; then what is said of the data, which ends with a sentence too.
 func (r *Report) WriteText(out io.Writer) error {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
@@ -114,6 +116,9 @@ func (r *Report) WriteText(out io.Writer) error {
 		fmt.Fprintf(&b, "note: %s\n", n)
 	}
 	fmt.Fprintln(&b, r.Sentence)
+	if r.Deep != nil {
+		r.Deep.text(&b, r.Site, r.Peer)
+	}
 	if _, err := io.WriteString(out, b.String()); err != nil {
 		return fmt.Errorf("report: %w", err)
 	}

@@ -82,7 +82,7 @@ func (d *digests) look(ctx context.Context, r wal.DigestRequest) {
 		if len(mine) == 0 || !w.looks.ask(r.ID, r.Step, mine, digest.NewHasher(d.signer.DigestKey(r.ID)), now) {
 			continue
 		}
-		if number, ok := w.nextBarrier(); ok {
+		if number, ok := w.nextLook(); ok {
 			d.app.publisher.Barrier(ctx, w.part, number, now)
 		}
 	}

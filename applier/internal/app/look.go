@@ -80,6 +80,27 @@ func (l *looks) due(now time.Time) []lookAt {
 	return out
 }
 
+// nextLook is [worker.nextBarrier] for a look; false also while a barrier that is not old is under way: it serves as
+// well, and a partition that lags is not made to lag more.
+func (w *worker) nextLook() (uint64, bool) {
+	w.mu.Lock()
+	waits := w.highest > w.decided && time.Since(w.lookedFor) < lookPatience
+	w.mu.Unlock()
+	if waits {
+		return 0, false
+	}
+	number, ok := w.nextBarrier()
+	if ok {
+		w.mu.Lock()
+		w.lookedFor = time.Now()
+		w.mu.Unlock()
+	}
+	return number, ok
+}
+
+// lookPatience is how long a barrier may be under way before another is appended.
+const lookPatience = time.Second
+
 // look reads, right behind a barrier, what deep checks want to see there. Nothing of the partition is in flight, and the position in Redis tells
 // whether somebody else has gone on: then there is no answer. The check asks again.
 func (w *worker) look(ctx context.Context, conn *sink.Conn, b *plan.Batch) {

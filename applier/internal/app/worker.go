@@ -55,15 +55,17 @@ type worker struct {
 
 	looks looks // keys that deep checks want to see at barriers
 
-	mu       sync.Mutex
-	position wal.Position // last one known to be in Redis
-	durable  wal.Position // the same, confirmed by as many replicas as are asked for
-	end      int64        // last stable offset of the log when the position was read
-	highest  uint64       // barrier number of this site
-	joined   bool         // a position was read since the assignment
-	halted   *wal.HaltError
-	haltedAt int64 // the position at which it halted
-	beat     time.Time
+	mu        sync.Mutex
+	lookedFor time.Time    // when a barrier was appended for a look last
+	position  wal.Position // last one known to be in Redis
+	durable   wal.Position // the same, confirmed by as many replicas as are asked for
+	end       int64        // last stable offset of the log when the position was read
+	highest   uint64       // barrier number of this site
+	decided   uint64       // the highest of them that is in the position
+	joined    bool         // a position was read since the assignment
+	halted    *wal.HaltError
+	haltedAt  int64 // the position at which it halted
+	beat      time.Time
 }
 
 func newWorker(a *App, part int32) *worker {
@@ -243,6 +245,7 @@ func (w *worker) settle(c wal.Checkpoint, durable bool) {
 	if durable {
 		w.durable = c.Position
 	}
-	w.highest = max(w.highest, c.Barriers[wal.Local].Highest())
+	w.decided = c.Barriers[wal.Local].Highest()
+	w.highest = max(w.highest, w.decided)
 	w.mu.Unlock()
 }

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+
+	"github.com/comptech-lab/redis-wal/applier/config"
+	"github.com/comptech-lab/redis-wal/applier/internal/app"
+	"github.com/comptech-lab/redis-wal/applier/kafka"
+	"github.com/comptech-lab/redis-wal/converge"
+	"github.com/comptech-lab/redis-wal/wal"
+)
+
+// checkOptions are the flags of check.
+type checkOptions struct {
+	json, deep bool
+	how        converge.Deep
+}
+
+// checkFlags reads the flags of check; an error for those that do not go together.
+func checkFlags(args []string) (checkOptions, error) {
+	var o checkOptions
+	f := flag.NewFlagSet("check", flag.ContinueOnError)
+	f.SetOutput(io.Discard) // the usage says it all
+	f.BoolVar(&o.json, "json", false, "")
+	f.BoolVar(&o.deep, "deep", false, "")
+	f.IntVar(&o.how.Rate, "rate", converge.DefaultRate, "")
+	f.DurationVar(&o.how.Tolerance, "tolerance", converge.DefaultTolerance, "")
+	if err := f.Parse(args); err != nil {
+		return o, err
+	}
+	var errs []error
+	if f.NArg() > 0 {
+		errs = append(errs, fmt.Errorf("unexpected %q", f.Args()))
+	}
+	if o.how.Rate < 1 || o.how.Tolerance < 0 {
+		errs = append(errs, errors.New("--rate must be at least 1, --tolerance at least 0"))
+	}
+	f.Visit(func(given *flag.Flag) {
+		if (given.Name == "rate" || given.Name == "tolerance") && !o.deep {
+			errs = append(errs, fmt.Errorf("--%s goes with --deep", given.Name))
+		}
+	})
+	return o, errors.Join(errs...)
+}
+
+func runCheck(ctx context.Context, lookup config.Lookup, o checkOptions, stdout, stderr io.Writer) int {
+	o.how.Progress = func(line string) { fmt.Fprintln(stderr, line) }
+	report, err := check(ctx, lookup, o)
+	if err != nil {
+		configProblem(stderr, err)
+		return exitUnknown
+	}
+	write := report.WriteText
+	if o.json {
+		write = report.WriteJSON
+	}
+	if err := write(stdout); err != nil {
+		fmt.Fprintf(stderr, "redis-applier: the report could not be written: %v\n", err)
+		return exitUnknown // a verdict that nobody can read is none
+	}
+	return report.ExitCode()
+}
+
+func check(ctx context.Context, lookup config.Lookup, o checkOptions) (converge.Report, error) {
+	cfg, err := config.ReadCheck(lookup)
+	if err != nil {
+		return converge.Report{}, err
+	}
+	key, err := app.ReadSigningKey(cfg.SigningKeyFile)
+	if err != nil {
+		return converge.Report{}, err
+	}
+	opts, err := kafka.Options(cfg.Kafka)
+	if err != nil {
+		return converge.Report{}, err
+	}
+	c := converge.Config{
+		Sites: wal.Sites{Self: cfg.Site, Peer: cfg.Peer}, Log: cfg.Log, Partitions: cfg.Partitions, SigningKey: key,
+		Kafka: opts, Policy: converge.Policy(cfg.PeerPolicy), Timeout: cfg.Timeout,
+	}
+	if o.deep {
+		return converge.CheckDeep(ctx, c, o.how)
+	}
+	return converge.Check(ctx, c)
+}
