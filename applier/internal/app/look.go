@@ -108,12 +108,12 @@ func (w *worker) look(ctx context.Context, conn *sink.Conn, b *plan.Batch) {
 	if len(due) == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	reading, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
 	client := w.app.sink.ReaderAt(conn.Addr())
 	defer func() { _ = client.Close() }() // it only read
 	for _, l := range due {
-		found, err := w.read(ctx, client, b, l)
+		found, err := w.read(reading, client, b, l)
 		if err != nil {
 			w.app.once.log(w.logger, slog.LevelWarn, fmt.Sprint("look ", w.part), err.Error(), "keys not read at a barrier for a deep check", "error", err)
 			continue
