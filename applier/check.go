@@ -16,8 +16,10 @@ import (
 
 // checkOptions are the flags of check.
 type checkOptions struct {
-	json, deep bool
-	how        converge.Deep
+	json, deep, repair, yes bool
+
+	from string
+	how  converge.Deep
 }
 
 // checkFlags reads the flags of check; an error for those that do not go together.
@@ -29,6 +31,9 @@ func checkFlags(args []string) (checkOptions, error) {
 	f.BoolVar(&o.deep, "deep", false, "")
 	f.IntVar(&o.how.Rate, "rate", converge.DefaultRate, "")
 	f.DurationVar(&o.how.Tolerance, "tolerance", converge.DefaultTolerance, "")
+	f.BoolVar(&o.repair, "repair", false, "")
+	f.BoolVar(&o.yes, "yes", false, "")
+	f.StringVar(&o.from, "from", "", "")
 	if err := f.Parse(args); err != nil {
 		return o, err
 	}
@@ -40,10 +45,20 @@ func checkFlags(args []string) (checkOptions, error) {
 		errs = append(errs, errors.New("--rate must be at least 1, --tolerance at least 0"))
 	}
 	f.Visit(func(given *flag.Flag) {
-		if (given.Name == "rate" || given.Name == "tolerance") && !o.deep {
-			errs = append(errs, fmt.Errorf("--%s goes with --deep", given.Name))
+		switch given.Name {
+		case "rate", "tolerance", "repair":
+			if !o.deep {
+				errs = append(errs, fmt.Errorf("--%s goes with --deep", given.Name))
+			}
+		case "from", "yes":
+			if !o.repair {
+				errs = append(errs, fmt.Errorf("--%s goes with --deep --repair", given.Name))
+			}
 		}
 	})
+	if o.repair {
+		o.how.Repair = &converge.Repair{From: o.from, Write: o.yes}
+	}
 	return o, errors.Join(errs...)
 }
 

@@ -43,6 +43,8 @@ The environment configures the commands; docs/applier.md lists the variables. Se
 check --deep takes
   --rate N         keys a second that each site may read (50000)
   --tolerance D    by how much the expiry of a key may differ (2s)
+  --repair         list what would be written to make the keys equal; with --yes, write it
+  --from SITE      whose values hold; needed as long as both sites are written
 
 EXIT STATUS
   run:    0 stopped, 1 start me again, 2 usage or configuration, 4 stopped while every owned partition was halted

@@ -22,6 +22,8 @@ type Deep struct {
 	Silence time.Duration
 	// Looks is at how many barriers of each stream a key that differs and keeps changing is looked at before nobody can tell. Default: 10.
 	Looks int
+	// Repair says what to do about the findings; nil = nothing.
+	Repair *Repair
 	// Progress is called with a line for people now and then. Default: nothing.
 	Progress func(string)
 }
@@ -44,6 +46,9 @@ func (d *Deep) complete(c Config) error {
 	var errs []error
 	if d.Rate < 1 || d.Looks < 1 || d.Tolerance < 0 || d.Silence < 0 {
 		errs = append(errs, errors.New("rate and looks must be at least 1; tolerance and silence must not be negative"))
+	}
+	if d.Repair != nil && d.Repair.From != "" && d.Repair.From != c.Sites.Self && d.Repair.From != c.Sites.Peer {
+		errs = append(errs, fmt.Errorf("repair from %q; want %s or %s", d.Repair.From, c.Sites.Self, c.Sites.Peer))
 	}
 	if c.Policy == PeerOff {
 		errs = append(errs, fmt.Errorf("a deep check looks at both sites; policy %s looks at one", PeerOff))
@@ -95,6 +100,7 @@ func CheckDeep(ctx context.Context, c Config, d Deep) (Report, error) {
 		reference = epoch.Site
 	}
 	r.Deep = &DeepReport{
+		epoch:   epoch,
 		Verdict: Unknown, Reference: reference, Sites: map[string]wal.DigestSize{}, Keys: map[string]int64{}, Findings: []Finding{}, Unsettled: []Unsettled{}, Tolerance: d.Tolerance.Seconds(),
 	}
 	err = deepCheck(ctx, c, d, r.Deep)
@@ -126,7 +132,10 @@ func deepCheck(ctx context.Context, c Config, d Deep, out *DeepReport) error {
 	case out.UnsettledKeys > 0:
 		out.Verdict = Unknown
 	}
-	return nil
+	if d.Repair == nil || len(out.Findings) == 0 {
+		return nil
+	}
+	return k.repair(ctx, *d.Repair)
 }
 
 // comparison is a deep check under way.

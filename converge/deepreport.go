@@ -30,6 +30,10 @@ type DeepReport struct {
 	UnsettledKeys int         `json:"unsettledKeys"`
 	Tolerance     float64     `json:"tolerance"` // of expiries, in seconds
 	Seconds       float64     `json:"seconds"`
+	// Repair is what was done about the findings, or would be; absent if nothing was asked for.
+	Repair *RepairReport `json:"repair,omitempty"`
+
+	epoch wal.Epoch
 }
 
 // Unsettled is a key of which nobody can tell whether it differs.
@@ -67,6 +71,10 @@ func (d *DeepReport) conclude(r *Report, trouble error) {
 			more = "at least "
 		}
 		d.Sentence = fmt.Sprintf("data differ: %s%d keys (%s, seen from %s)", more, len(d.Findings), strings.Join(kinds, ", "), d.Reference)
+		if d.repaired() {
+			d.Sentence = fmt.Sprintf("data differed in %d keys (%s, seen from %s); all were repaired from %s and are equal now", len(d.Findings), strings.Join(kinds, ", "),
+				d.Reference, d.Repair.From)
+		}
 	case d.Verdict == Unknown:
 		d.Sentence = fmt.Sprintf("could not tell of %d keys; all others are equal", d.UnsettledKeys)
 	default:
@@ -74,11 +82,21 @@ func (d *DeepReport) conclude(r *Report, trouble error) {
 	}
 	switch {
 	case r.Exit == 1:
+	case d.repaired() && trouble == nil:
+		d.Verdict = Converged
+		if d.UnsettledKeys > 0 {
+			d.Verdict, r.Exit = Unknown, 2
+		}
 	case d.Verdict == Diverged:
 		r.Exit = 1
 	case d.Verdict == Unknown:
 		r.Exit = 2
 	}
+}
+
+// repaired reports whether every key that differed is equal now.
+func (d *DeepReport) repaired() bool {
+	return d.Repair != nil && d.Repair.Written && len(d.Repair.Failed) == 0 && d.Repair.Keys == len(d.Findings) && !d.More
 }
 
 // text writes what a person wants to know.
@@ -119,6 +137,9 @@ func (d *DeepReport) text(b *strings.Builder, self, peer string) {
 			break
 		}
 		fmt.Fprintf(b, "could not tell: %s (partition %d): %s\n", u.Key, u.Partition, u.Why)
+	}
+	if d.Repair != nil {
+		d.Repair.text(b)
 	}
 	fmt.Fprintf(b, "%s (%d suspects looked at again, %.1fs)\n", d.Sentence, d.Suspects, d.Seconds)
 }

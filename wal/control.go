@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 )
 
 // ControlType is the value of the header wal-control.
@@ -79,14 +80,25 @@ type Resolve struct {
 	Seq      int64  `json:"seq"`
 }
 
-// Repair carries one key's value from its origin site to the other.
+// Repair carries one key's value from its origin site to the other: there it is executed, at its origin it does nothing but count.
 type Repair struct {
 	ID       string `json:"id"`
-	Activate string `json:"activate"`
+	Activate string `json:"activate"` // [NoActivate] before the first epoch
 	Key      []byte `json:"key"`
 	Dump     []byte `json:"dump"`     // Redis DUMP; null = the key does not exist
 	ExpireAt int64  `json:"expireAt"` // ms since 1970; 0 = never
 	Next     int64  `json:"next"`     // the origin site's position when the value was read
+}
+
+// NoActivate stands in a repair for the id of the activate: no epoch has begun.
+const NoActivate = "none"
+
+// Op is what the repair does where it is executed. The expiry is absolute; one that is over deletes the key.
+func (p *Repair) Op() Op {
+	if p.Dump == nil {
+		return Op{Commands: [][][]byte{{[]byte("DEL"), p.Key}}}
+	}
+	return Op{Commands: [][][]byte{{[]byte("RESTORE"), p.Key, strconv.AppendInt(nil, p.ExpireAt, 10), p.Dump, []byte("REPLACE"), []byte("ABSTTL")}}}
 }
 
 // Signer signs and verifies control records of one log with the secret that only appliers, the check and walctl have.
@@ -239,6 +251,9 @@ func (p *Resolve) complete() error {
 func (p *Repair) complete() error {
 	if p.Activate == "" || p.Key == nil || p.ExpireAt < 0 || p.Next < 0 {
 		return errors.New("activate, key and next are required")
+	}
+	if IsReserved(p.Key) {
+		return fmt.Errorf("key %s is the log's own", quote(p.Key))
 	}
 	return needID(p.ID)
 }

@@ -14,7 +14,7 @@ type Judge struct {
 	decoder Decoder
 }
 
-// Judged is what a record means. Either Control is set, or Exec says what Redis is to execute.
+// Judged is what a record means. Either Control is set, or Exec says what Redis is to execute; of a repair both are.
 type Judged struct {
 	Envelope
 	Control *Control
@@ -43,7 +43,9 @@ func (j *Judge) Judge(r *Record) (Judged, error) {
 		return out, poison(ReasonUnmarked, "neither header %s nor part of the mirror's transaction; producers must set %s", HeaderLocal, HeaderLocal)
 	}
 	if e.Control != nil {
-		out.Control, err = j.Signer.Control(r, e)
+		if out.Control, err = j.Signer.Control(r, e); err == nil && out.Control.Repair != nil {
+			out.Exec, err = j.repair(r, out.Control.Repair)
+		}
 		return out, err
 	}
 	if r.Key == nil {
@@ -57,6 +59,14 @@ func (j *Judge) Judge(r *Record) (Judged, error) {
 	}
 	out.Exec, err = j.decoder.Decode(e.Rules, r.Key, r.Value, string(e.ContentType), r.Timestamp)
 	return out, err
+}
+
+// repair is what a repair does at the other site.
+func (j *Judge) repair(r *Record, p *Repair) (Executable, error) {
+	if want := Partition(RoutingKey(p.Key), j.Partitions); want != r.Partition {
+		return Executable{}, poison(ReasonMalformedControl, "repair of key %.64q, which belongs into partition %d of %d, not %d", p.Key, want, j.Partitions, r.Partition)
+	}
+	return Executable{Wire: p.Op().AppendRESP(nil), Commands: 1, ExpireAt: p.ExpireAt, Frees: p.Dump == nil}, nil
 }
 
 // Reset gives back the memory of the executables that Judge returned since the last Reset. Call it when their batch is over.

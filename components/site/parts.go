@@ -114,10 +114,10 @@ func (a Args) users() []part[kafkauser.Args] {
 			kafkauser.Topic(names.Fenced, "Describe", "DescribeConfigs", "Read", "Write"),
 			kafkauser.Group(names.Group, "Describe", "Read"),
 		), names.ApplierKafkaSecret),
-		// It appends a barrier and reads the attestations of it. It reads no data.
+		// It appends a barrier and reads the attestations of it; for a deep check it asks the appliers, on the topic of the attestations. It reads no data.
 		copied(of("check", names.CheckUser, secrets.Check,
 			kafkauser.Topic(names.Log, "Describe", "DescribeConfigs", "Write"),
-			kafkauser.Topic(names.Attest, "Describe", "DescribeConfigs", "Read"),
+			kafkauser.Topic(names.Attest, "Describe", "DescribeConfigs", "Read", "Write"),
 		), names.CheckKafkaSecret),
 		of("mirror-source", names.MirrorSourceUser, secrets.MirrorSource, mirror.SourceRights(names.mirrored())...),
 		of("mirror-target", names.MirrorTargetUser, secrets.MirrorTarget, mirror.TargetRights(names.Mirror, a.Peer, names.mirrored())...),

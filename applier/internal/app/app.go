@@ -135,7 +135,7 @@ func New(cfg config.Run, o Options) (_ *App, err error) {
 	})
 	a.closers = append(a.closers, a.sink.Close)
 	a.observer = a.sink.Observe()
-	a.digests = &digests{app: a, signer: signer, runs: map[string]*digestRun{}}
+	a.digests = &digests{app: a, signer: signer, runs: map[string]*digestRun{}, repairs: map[string]bool{}}
 	a.pace = &pace{limit: cfg.ReplicaBuffer, buffer: a.observer.ReplicaBuffer, slowed: func(held int64) {
 		a.metrics.slowed.Inc()
 		a.once.log(a.logger, slog.LevelWarn, "pace", "", "applying slows down until the replicas have caught up", "held", held, "limit", cfg.ReplicaBuffer)

@@ -35,9 +35,10 @@ type digests struct {
 	app    *App
 	signer *wal.Signer
 
-	mu   sync.Mutex
-	runs map[string]*digestRun // by deep check
-	wg   sync.WaitGroup
+	mu      sync.Mutex
+	runs    map[string]*digestRun // by deep check
+	repairs map[string]bool       // that are being appended, by deep check and partition
+	wg      sync.WaitGroup
 }
 
 // digestRun is an answer that is being made.
@@ -258,7 +259,5 @@ func (a *digestAnswer) keys(ctx context.Context, reader *digest.Reader, hash *di
 	}
 	return a.send(ctx, wal.DigestReply{Entries: entries, Last: true})
 }
-
-func (d *digests) repair(context.Context, wal.DigestRequest) {}
 
 func randomRun() string { return rand.Text() }

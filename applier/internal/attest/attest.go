@@ -73,6 +73,34 @@ func (p *Publisher) Barrier(ctx context.Context, partition int32, number uint64,
 	}, p.failed("barrier not appended", partition))
 }
 
+// Repair appends the value of a key to a partition, and returns the record's offset when Kafka has acknowledged it.
+func (p *Publisher) Repair(ctx context.Context, partition int32, r wal.Repair) (offset int64, err error) {
+	r.ID = randomID()
+	value, err := json.Marshal(r)
+	if err != nil {
+		return 0, fmt.Errorf("repair: %w", err)
+	}
+	if len(value) > maxRepair {
+		return 0, fmt.Errorf("its record would have %d bytes, at most %d are possible: write the key anew, in parts", len(value), maxRepair)
+	}
+	done := make(chan error, 1)
+	record := &kgo.Record{Topic: p.log, Partition: partition, Value: value, Timestamp: time.Now()}
+	p.mu.Lock() // so that the sequences stand in the log in their order
+	p.seq[partition]++
+	record.Headers = toKafka(append(p.signer.Headers(partition, wal.TypeRepair, value),
+		wal.Header{Key: wal.HeaderProducer, Value: []byte(p.id)},
+		wal.Header{Key: wal.HeaderSeq, Value: strconv.AppendInt(nil, p.seq[partition], 10)}))
+	p.client.Produce(ctx, record, func(_ *kgo.Record, err error) { done <- err })
+	p.mu.Unlock()
+	if err := <-done; err != nil {
+		return 0, fmt.Errorf("append a repair to %s/%d: %w", p.log, partition, err)
+	}
+	return record.Offset, nil
+}
+
+// maxRepair leaves room for headers below what the topic takes (10 MiB).
+const maxRepair = 9 << 20
+
 // Attest publishes an attestation. It does not wait: if it is lost, the next barrier brings another.
 func (p *Publisher) Attest(ctx context.Context, a wal.Attestation) {
 	value, err := json.Marshal(a)

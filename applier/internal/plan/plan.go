@@ -223,10 +223,11 @@ func (p *Planner) decide(b *Batch, r *wal.Record, in Input) error {
 		return err
 	}
 	if j.Control != nil {
-		if err := p.known(j); err != nil {
+		if err := p.known(j, &b.To.Position); err != nil {
 			return err
 		}
-	} else if in.Freeing && !j.Exec.Frees {
+	}
+	if executes(&j) && in.Freeing && !j.Exec.Frees {
 		return errNeedsMemory
 	}
 	b.Counts.Records++
@@ -235,7 +236,7 @@ func (p *Planner) decide(b *Batch, r *wal.Record, in Input) error {
 		b.advance(r)
 		return nil
 	}
-	if j.Control != nil {
+	if j.Control != nil && j.Control.Barrier != nil {
 		b.barrier(*j.Control.Barrier, j.Origin)
 		b.advance(r)
 		return nil
@@ -243,7 +244,7 @@ func (p *Planner) decide(b *Batch, r *wal.Record, in Input) error {
 	s := &b.To.Streams[j.Origin]
 	s.N++
 	s.H = p.chain.Next(s.H, r, &j.Envelope)
-	if p.unexecuted(b, r, &j, in.Producers) {
+	if p.unexecuted(b, r, &j, in.Producers) && executes(&j) {
 		b.Wire = append(b.Wire, j.Exec.Wire)
 		b.Ops = append(b.Ops, Op{Offset: r.Offset, Origin: j.Origin, N: s.N, Commands: j.Exec.Commands})
 		b.Commands += j.Exec.Commands
@@ -257,9 +258,15 @@ func (p *Planner) decide(b *Batch, r *wal.Record, in Input) error {
 	return nil
 }
 
+// executes reports whether a record is one that Redis here may have to execute. A repair is the value that its origin site has, so it is for the other one:
+// at its origin it would undo what was written since the value was read.
+func executes(j *wal.Judged) bool {
+	return j.Control == nil || j.Control.Repair != nil && j.Origin == wal.Mirrored
+}
+
 // first reports whether a record is none that its stream repeats. What it repeats is decided already: it is neither executed nor counted.
 func (p *Planner) first(b *Batch, r *wal.Record, j *wal.Judged, known *Producers) bool {
-	if j.Control != nil {
+	if j.Control != nil && j.Control.Barrier != nil {
 		bar := j.Control.Barrier
 		if b.To.Barriers[j.Origin].Repeats(bar.ID, bar.Number) {
 			b.Counts.Repeats++
@@ -339,8 +346,12 @@ func (p *Planner) poison(b *Batch, r *wal.Record, origin wal.Origin, bad *wal.Po
 	return nil
 }
 
-// known halts at a control record that must not be passed over. Only the barrier has a meaning so far: the streams of both sites are open.
-func (p *Planner) known(j wal.Judged) error {
+// known halts at a control record that must not be passed over. Only barriers, and repairs before the first epoch, have a meaning so far: the streams of both
+// sites are open.
+func (p *Planner) known(j wal.Judged, at *wal.Position) error {
+	if r := j.Control.Repair; r != nil && r.Activate == wal.NoActivate && at.Epoch.IsNone() && !at.Sealed {
+		return nil
+	}
 	if j.Control.Type != wal.TypeBarrier {
 		return &wal.HaltError{
 			Reason: HaltControl,
