@@ -41,7 +41,7 @@ const usage = `usage: redis-applier COMMAND
 The environment configures the commands; docs/applier.md lists the variables. Secrets are files: it holds only their names.
 
 check --deep takes
-  --rate N         keys a second that each site may read (50000)
+  --rate N         keys a second that each site may read (20000)
   --tolerance D    by how much the expiry of a key may differ (2s)
   --repair         list what would be written to make the keys equal; with --yes, write it
   --from SITE      whose values hold; needed as long as both sites are written

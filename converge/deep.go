@@ -14,7 +14,7 @@ import (
 
 // Deep says how the data are compared.
 type Deep struct {
-	// Rate is how many keys a second each site may read. Default: 50,000. Readers of the Redis that is read wait for each pipeline of it.
+	// Rate is how many keys a second each site may read. Default: 20,000. Readers of the Redis that is read wait for each pipeline of it.
 	Rate int
 	// Tolerance is how far the expiry of a key may differ; 0 = not at all. [DefaultTolerance] bears clocks that differ a little.
 	Tolerance time.Duration
@@ -30,7 +30,7 @@ type Deep struct {
 
 // The defaults of [Deep].
 const (
-	DefaultRate      = 50_000
+	DefaultRate      = 20_000
 	DefaultTolerance = 2 * time.Second
 	DefaultSilence   = 30 * time.Second
 	DefaultLooks     = 10

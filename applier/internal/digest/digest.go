@@ -15,14 +15,14 @@ import (
 )
 
 const (
-	maxBatch = 256 // keys that are read in one pipeline
+	maxBatch = 64 // keys that are read in one pipeline
 	// batchBytes is how much the answer to a pipeline may hold before the next ones take fewer keys.
 	batchBytes = 2 << 20
 	textChunk  = 16 << 10 // bytes of a string; a HyperLogLog is in the first one
 	chunk      = 64       // elements of a collection, at first
 	maxChunk   = 1024
 	chunkBytes = 64 << 10 // what that many elements should come to
-	scanCount  = 256
+	scanCount  = 64
 	// nameCost is what a key that is only named costs of the rate, as a part of one that is read.
 	nameCost = 8
 	// attempts at a key that changes its type, or the count of its elements, while it is read.

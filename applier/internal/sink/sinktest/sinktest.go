@@ -55,6 +55,7 @@ func RunStrict(t *testing.T, open func(t *testing.T) Redis) {
 		"a full Redis lets through what frees memory":                   frees,
 		"what frees memory is not applied on an old position":           freesGuarded,
 		"a command too wide for a script is not begun":                  freesWide,
+		"a repair puts its value in place, or is refused":               repairs,
 	})
 }
 
