@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -24,7 +25,7 @@ import (
 func (h *half) get(t testing.TB, args ...any) string {
 	t.Helper()
 	v, err := h.redis.Client.Do(context.Background(), args...).Result()
-	if err != nil && err != redis.Nil {
+	if err != nil && !errors.Is(err, redis.Nil) {
 		t.Fatalf("%s: %v: %v", h.name, args, err)
 	}
 	return fmt.Sprint(v)

@@ -119,7 +119,7 @@ func (d *DeepReport) text(b *strings.Builder, self, peer string) {
 			if i == textFindings {
 				break
 			}
-			fmt.Fprintf(w, "%s\t%d\t%s", f.Key, f.Partition, f.Kind)
+			fmt.Fprintf(w, "%s\t%d\t%s", short(f.Key), f.Partition, f.Kind)
 			for _, site := range []string{self, peer} {
 				s := f.Sides[site]
 				fmt.Fprintf(w, "\t%s\t%s", strings.TrimSpace(s.Type+" "+s.Digest), expiry(s))
@@ -136,7 +136,7 @@ func (d *DeepReport) text(b *strings.Builder, self, peer string) {
 			fmt.Fprintf(b, "could not tell of %d keys more\n", d.UnsettledKeys-textFindings)
 			break
 		}
-		fmt.Fprintf(b, "could not tell: %s (partition %d): %s\n", u.Key, u.Partition, u.Why)
+		fmt.Fprintf(b, "could not tell: %s (partition %d): %s\n", short(u.Key), u.Partition, u.Why)
 	}
 	if d.Repair != nil {
 		d.Repair.text(b)
@@ -153,4 +153,13 @@ func expiry(s Side) string {
 	default:
 		return time.UnixMilli(s.ExpireAt).UTC().Format(time.RFC3339)
 	}
+}
+
+// short is a key that does not fill the screen; the JSON has all of it.
+func short(key string) string {
+	const most = 100
+	if len(key) <= most {
+		return key
+	}
+	return fmt.Sprintf("%.*q... (%d bytes)", most, key, len(key))
 }

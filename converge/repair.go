@@ -164,6 +164,6 @@ func (r *RepairReport) text(b *strings.Builder) {
 			fmt.Fprintf(b, "and %d more were not repaired\n", len(r.Failed)-textFindings)
 			break
 		}
-		fmt.Fprintf(b, "not repaired: %s (partition %d): %s\n", f.Key, f.Partition, f.Why)
+		fmt.Fprintf(b, "not repaired: %s (partition %d): %s\n", short(f.Key), f.Partition, f.Why)
 	}
 }

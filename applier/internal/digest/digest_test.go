@@ -3,6 +3,7 @@ package digest_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -28,7 +29,7 @@ func client(t testing.TB, s *redistest.Server) *redis.Client {
 func do(t testing.TB, c *redis.Client, args ...any) any {
 	t.Helper()
 	v, err := c.Do(context.Background(), args...).Result()
-	if err != nil && err != redis.Nil {
+	if err != nil && !errors.Is(err, redis.Nil) {
 		t.Fatalf("%v: %v", args, err)
 	}
 	return v

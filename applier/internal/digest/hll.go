@@ -34,16 +34,15 @@ func registers(s string) ([]byte, bool) {
 		return out, true
 	case 1:
 		for i := 0; i < len(body); i++ {
-			b, value, run := body[i], byte(0), 0
-			switch {
-			case b&0xc0 == 0: // 00xxxxxx: so many zeros
-				run = int(b&0x3f) + 1
-			case b&0xc0 == 0x40: // 01xxxxxx yyyyyyyy: many zeros
+			b := body[i]
+			value, run := byte(0), int(b&0x3f)+1 // 00xxxxxx: so many zeros
+			switch b >> 6 {
+			case 1: // 01xxxxxx yyyyyyyy: many zeros
 				if i++; i == len(body) {
 					return nil, false
 				}
 				run = (int(b&0x3f)<<8 | int(body[i])) + 1
-			default: // 1vvvvvxx: a value, some times
+			case 2, 3: // 1vvvvvxx: a value, some times
 				value, run = (b>>2)&0x1f+1, int(b&3)+1
 			}
 			if len(out)+run > hllRegisters {

@@ -23,7 +23,7 @@ func TestReaderTakesAReplica(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer c.Close()
+		defer func() { _ = c.Close() }()
 		if err := c.DBSize(ctx).Err(); err != nil {
 			t.Fatal(err)
 		}
