@@ -39,7 +39,8 @@ type half struct {
 	kafka      *sitetest.Kafka
 	redis      *redistest.Server
 	keyFile    string
-	hold       atomic.Bool // the mirror from here carries nothing of the log
+	deaf       atomic.Bool // the mirror from here carries nothing of deep checks
+	stop       context.CancelFunc
 	log        lines
 }
 
@@ -58,7 +59,9 @@ func newPair(t testing.TB) *pair {
 		go func() { mirrorHalf(ctx, pair[0], pair[1]); done <- struct{}{} }()
 	}
 	for _, h := range []*half{p.dc, p.dr} {
-		go func() { h.apply(ctx, t); done <- struct{}{} }()
+		running, stop := context.WithCancel(ctx)
+		h.stop = stop
+		go func() { h.apply(running, t); done <- struct{}{} }()
 	}
 	t.Cleanup(func() {
 		cancel()
@@ -103,30 +106,25 @@ func mirrorHalf(ctx context.Context, from, to *half) {
 		return
 	}
 	defer c.Close()
-	var held []*kgo.Record
 	for ctx.Err() == nil {
 		poll, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
 		fetches := c.PollFetches(poll)
 		cancel()
 		var out []*kgo.Record
-		if !from.hold.Load() {
-			out, held = held, nil
-		}
 		fetches.EachRecord(func(r *kgo.Record) {
 			m := &kgo.Record{Topic: r.Topic, Partition: r.Partition, Key: r.Key, Value: r.Value, Timestamp: r.Timestamp}
 			local := false
 			for _, h := range r.Headers {
+				if h.Key == wal.HeaderDigest && from.deaf.Load() {
+					return
+				}
 				if h.Key == wal.HeaderLocal {
 					local = true
 				} else {
 					m.Headers = append(m.Headers, h)
 				}
 			}
-			switch {
-			case !local:
-			case from.hold.Load() && r.Topic == "redis-writes":
-				held = append(held, m)
-			default:
+			if local {
 				out = append(out, m)
 			}
 		})
@@ -357,5 +355,108 @@ func TestDeepDoesNotCryWolf(t *testing.T) {
 	}
 	if r.Exit != 1 {
 		t.Errorf("exit %d", r.Exit)
+	}
+}
+
+// Whoever was to answer may be gone: the next owner of partition 0 answers when it is asked again.
+func TestDeepSurvivesItsAnswerer(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	const keys = 6000
+	var fill []*kgo.Record
+	for i := range keys {
+		fill = append(fill, p.dc.kafka.Op("SET", "key:"+strconv.Itoa(i), "0"))
+	}
+	p.dc.kafka.Append(t, fill...)
+	p.same(keys)
+	p.dr.do(t, "SET", "around", "1")
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	var done sync.WaitGroup
+	defer done.Wait()
+	defer cancel()
+	replaced := make(chan struct{})
+	done.Go(func() { // once dr is in the middle of its answer, another applier takes the place of the one that makes it
+		defer close(replaced)
+		if p.dr.answering(ctx, 2) {
+			p.dr.stop()
+			done.Go(func() { p.dr.apply(ctx, t) })
+		}
+	})
+	r := p.deep(converge.Deep{Rate: 1500}) // the sums take 4 s
+	select {
+	case <-replaced:
+	default:
+		t.Error("the answer was there before anybody could be stopped")
+	}
+	if r.Exit != 1 || len(r.Deep.Findings) != 1 || r.Deep.Findings[0].Key != "around" || r.Deep.Keys["dr"] < keys {
+		t.Errorf("exit %d, %s, %+v", r.Exit, r.Deep.Sentence, r.Deep)
+	}
+}
+
+// answering waits until a part of an answer to a step is on the attest topic; false if ctx ends.
+func (h *half) answering(ctx context.Context, step int) bool {
+	c, err := kgo.NewClient(kgo.SeedBrokers(h.kafka.Cluster.ListenAddrs()...), kgo.ConsumeTopics(wal.AttestTopic("redis-writes")),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(10*time.Millisecond))
+	if err != nil {
+		return false
+	}
+	defer c.Close()
+	for ctx.Err() == nil {
+		met := false
+		c.PollFetches(ctx).EachRecord(func(r *kgo.Record) {
+			var reply wal.DigestReply
+			digest, local := false, false
+			for _, h := range r.Headers {
+				digest = digest || h.Key == wal.HeaderDigest && string(h.Value) == string(wal.DigestAnswer)
+				local = local || h.Key == wal.HeaderLocal
+			}
+			met = met || digest && local && json.Unmarshal(r.Value, &reply) == nil && reply.Step == step
+		})
+		if met {
+			return true
+		}
+	}
+	return false
+}
+
+// A site whose appliers do not know deep checks is named, and the verdict of the log stands.
+func TestDeepWithoutAnAnswer(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	p.dc.deaf.Store(true)
+	r := p.deep(converge.Deep{Silence: 2 * time.Second})
+	if r.Exit != 2 || r.Verdict != converge.Converged || r.Deep.Verdict != converge.Unknown || !strings.Contains(r.Deep.Sentence, "dr says nothing: are its appliers older") {
+		t.Errorf("exit %d, log %s, data %s: %s", r.Exit, r.Verdict, r.Deep.Verdict, r.Deep.Sentence)
+	}
+}
+
+// Values that are too large to be read together with others are looked at alone, and do not keep the others from being settled.
+func TestDeepLargeValues(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	var fill []*kgo.Record
+	for i := range 40 {
+		members := []string{"SADD", "large:set"}
+		for j := range 5000 {
+			members = append(members, fmt.Sprintf("a member that is not short at all %d-%d", i, j))
+		}
+		fill = append(fill, p.dc.kafka.Op(members...), p.dc.kafka.Op("APPEND", "large:string", strings.Repeat("x", 200<<10)), p.dc.kafka.Op("SET", "small:"+strconv.Itoa(i), "1"))
+	}
+	p.dc.kafka.Append(t, fill...)
+	p.both("200000", "SCARD", "large:set")
+	p.both(strconv.Itoa(40*200<<10), "STRLEN", "large:string")
+	p.dr.do(t, "SREM", "large:set", "a member that is not short at all 20-4000")
+	p.dr.do(t, "SETRANGE", "large:string", 40*200<<10-1, "y")
+	for i := range 40 {
+		p.dr.do(t, "SET", "small:"+strconv.Itoa(i), 2)
+	}
+	r := p.deep(converge.Deep{})
+	if len(r.Deep.Findings) != 42 || r.Deep.UnsettledKeys != 0 {
+		t.Errorf("%d findings, want 42; unsettled: %v", len(r.Deep.Findings), r.Deep.Unsettled)
+	}
+	// One of them fits into a record, if its dump is compressed; the other does not.
+	r = p.deep(converge.Deep{Repair: &converge.Repair{From: "dc", Write: true}})
+	if r.Exit != 1 || r.Deep.Repair.Keys != 41 || r.Deep.Repair.Records != 41 || len(r.Deep.Repair.Failed) != 1 || !strings.Contains(r.Deep.Repair.Failed[0].Why, "write the key anew") {
+		t.Errorf("exit %d, repaired %+v", r.Exit, r.Deep.Repair)
 	}
 }

@@ -256,17 +256,26 @@ func (k *comparison) portion(ctx context.Context, count uint32, of []uint32) err
 // settle looks at suspects until each is a finding, equal, or one of which nobody can tell. A key that takes long does not hold up the others: it is looked
 // at once more at the end.
 func (k *comparison) settle(ctx context.Context, suspects [][]byte) error {
-	rest, err := k.looks(ctx, suspects, min(k.deep.Looks, firstLooks))
+	rest, err := k.looks(ctx, suspects, min(k.deep.Looks, firstLooks), lookKeys)
 	if err != nil || len(k.out.Findings) >= MaxFindings {
 		return err
 	}
-	var again [][]byte
+	var again, alone [][]byte
 	for _, u := range rest {
-		again = append(again, u.Bytes)
+		if u.large {
+			alone = append(alone, u.Bytes)
+		} else {
+			again = append(again, u.Bytes)
+		}
 	}
-	if rest, err = k.looks(ctx, again, k.deep.Looks); err != nil {
+	if rest, err = k.looks(ctx, again, k.deep.Looks, lookKeys); err != nil {
 		return err
 	}
+	large, err := k.looks(ctx, alone, k.deep.Looks, 1)
+	if err != nil {
+		return err
+	}
+	rest = append(rest, large...)
 	for _, u := range rest {
 		if k.out.UnsettledKeys++; len(k.out.Unsettled) < MaxFindings {
 			k.out.Unsettled = append(k.out.Unsettled, u)
@@ -279,11 +288,11 @@ func (k *comparison) settle(ctx context.Context, suspects [][]byte) error {
 const firstLooks = 2
 
 // looks looks at suspects, some at a time, and returns those that it could not tell of.
-func (k *comparison) looks(ctx context.Context, suspects [][]byte, times int) (rest []Unsettled, err error) {
+func (k *comparison) looks(ctx context.Context, suspects [][]byte, times, most int) (rest []Unsettled, err error) {
 	for len(suspects) > 0 && len(k.out.Findings) < MaxFindings {
 		s := newSettler(k.out.Reference, k.other, k.deep.Tolerance)
 		var keys [][]byte
-		for size := 0; len(suspects) > 0 && len(keys) < lookKeys && (size == 0 || size+len(suspects[0]) < lookBytes); suspects = suspects[1:] {
+		for size := 0; len(suspects) > 0 && len(keys) < most && (size == 0 || size+len(suspects[0]) < lookBytes); suspects = suspects[1:] {
 			size += len(suspects[0])
 			keys = append(keys, suspects[0])
 			s.suspect(suspects[0], k.partition(suspects[0]))
@@ -300,10 +309,12 @@ func (k *comparison) looks(ctx context.Context, suspects [][]byte, times int) (r
 			why := "it was not read at enough barriers"
 			if len(s.common[left.partition]) == 0 {
 				why = "the two sites did not look at one barrier of its partition"
+			} else if left.large {
+				why = "it is too large to be read while its partition waits"
 			} else if left.moved > 0 {
 				why = "it changes all the time"
 			}
-			rest = append(rest, Unsettled{Key: KeyText(key), Bytes: key, Partition: left.partition, Why: why})
+			rest = append(rest, Unsettled{Key: KeyText(key), Bytes: key, Partition: left.partition, Why: why, large: left.large})
 		}
 		if len(suspects) > 0 {
 			k.deep.Progress(fmt.Sprintf("%d keys to be looked at again", len(suspects)))

@@ -42,6 +42,8 @@ type Unsettled struct {
 	Bytes     []byte `json:"keyBase64"`
 	Partition int32  `json:"partition"`
 	Why       string `json:"why"`
+
+	large bool // it was not read, as it would have held up others
 }
 
 // textFindings is how many keys a person is shown.

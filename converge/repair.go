@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/comptech-lab/redis-wal/wal"
@@ -99,8 +100,8 @@ func (k *comparison) repair(ctx context.Context, r Repair) error {
 	return nil
 }
 
-// repairSome repairs keys once and returns those that still differ.
-func (k *comparison) repairSome(ctx context.Context, out *RepairReport, keys [][]byte, left map[string]string) (again [][]byte, err error) {
+// repairSome repairs keys once and returns those that are not equal after it.
+func (k *comparison) repairSome(ctx context.Context, out *RepairReport, keys [][]byte, left map[string]string) ([][]byte, error) {
 	waits := map[int32]bool{}
 	for _, key := range keys {
 		waits[k.partition(key)] = true
@@ -114,7 +115,7 @@ func (k *comparison) repairSome(ctx context.Context, out *RepairReport, keys [][
 		return []string{out.From}
 	}
 	request := wal.DigestRequest{Repair: &wal.DigestRepair{From: out.From, Keys: keys}}
-	err = k.ask(ctx, request, 0, awaited, func(r wal.DigestReply) error {
+	err := k.ask(ctx, request, 0, awaited, func(r wal.DigestReply) error {
 		done := r.Repair
 		if done == nil || r.Site != out.From || !waits[done.Partition] {
 			return nil
@@ -131,25 +132,42 @@ func (k *comparison) repairSome(ctx context.Context, out *RepairReport, keys [][
 	if err != nil {
 		return nil, err
 	}
-	s := newSettler(out.From, out.To, k.deep.Tolerance)
-	var look [][]byte
-	for _, key := range keys {
-		if !not[string(key)] {
-			s.suspect(key, k.partition(key))
-			look = append(look, key)
-		}
-	}
-	counts := func(site string, at wal.DigestAt) bool { return site != out.From || at.Offset > behind[at.Partition] }
-	if err := k.look(ctx, s, look, firstLooks, counts); err != nil {
+	look := slices.DeleteFunc(slices.Clone(keys), func(key []byte) bool { return not[string(key)] })
+	differ, large, err := k.lookBehind(ctx, out, look, behind)
+	if err != nil {
 		return nil, err
 	}
+	for _, key := range large {
+		more, still, err := k.lookBehind(ctx, out, [][]byte{key}, behind)
+		if err != nil {
+			return nil, err
+		}
+		differ = append(append(differ, more...), still...)
+	}
+	return differ, nil
+}
+
+// lookBehind looks at keys at barriers behind the repairs, and returns those that are not known to be equal, and those that have to be looked at alone.
+func (k *comparison) lookBehind(ctx context.Context, out *RepairReport, keys [][]byte, behind map[int32]int64) (differ, large [][]byte, err error) {
+	s := newSettler(out.From, out.To, k.deep.Tolerance)
+	for _, key := range keys {
+		s.suspect(key, k.partition(key))
+	}
+	counts := func(site string, at wal.DigestAt) bool { return site != out.From || at.Offset > behind[at.Partition] }
+	if err := k.look(ctx, s, keys, firstLooks, counts); err != nil {
+		return nil, nil, err
+	}
 	for _, f := range s.findings {
-		again = append(again, f.Bytes)
+		differ = append(differ, f.Bytes)
 	}
-	for key := range s.open { // it moves, or was not seen: whether it is equal is not known
-		again = append(again, []byte(key))
+	for key, left := range s.open { // it moves, or was not seen
+		if left.large {
+			large = append(large, []byte(key))
+		} else {
+			differ = append(differ, []byte(key))
+		}
 	}
-	return again, nil
+	return differ, large, nil
 }
 
 // text says it to a person.

@@ -99,7 +99,8 @@ type suspect struct {
 	partition int32
 	seen      map[string]int // at how many barriers of each origin it was different; while both streams are open, with the values of last
 	last      [2]wal.Digest
-	moved     int // how often it was different, and not as before
+	large     bool // to be looked at alone
+	moved     int  // how often it was different, and not as before
 }
 
 type atBarrier struct {
@@ -160,6 +161,9 @@ func (s *settler) add(site string, at wal.DigestAt, entries []wal.Digest, now ti
 // done reports whether no key is left open, but for those that were seen at so many barriers of each stream.
 func (s *settler) done(times int) bool {
 	for _, k := range s.open {
+		if k.large {
+			continue
+		}
 		common, active := s.common[k.partition], s.active[k.partition]
 		for _, origin := range s.sites {
 			if (active == "" || active == origin) && common[origin] < times {
@@ -171,6 +175,10 @@ func (s *settler) done(times int) bool {
 }
 
 func (s *settler) judge(key string, k *suspect, at wal.DigestAt, pair [2]wal.Digest, now time.Time) {
+	if pair[0].Type == wal.DigestLarge || pair[1].Type == wal.DigestLarge {
+		k.large = true
+		return
+	}
 	kind := differ(pair[0], pair[1], s.tolerance)
 	if kind == "" {
 		delete(s.open, key)

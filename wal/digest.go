@@ -206,6 +206,7 @@ type DigestType byte
 const (
 	DigestNone     DigestType = 0   // there is no such key
 	DigestChanging DigestType = '?' // it changed again and again while it was read: the digest is of no use
+	DigestLarge    DigestType = '+' // too large to be read together with others while its partition waits
 	DigestString   DigestType = 's'
 	DigestHash     DigestType = 'h'
 	DigestSet      DigestType = 'e'
@@ -222,6 +223,8 @@ func (t DigestType) String() string {
 		return "none"
 	case DigestChanging:
 		return "changing"
+	case DigestLarge:
+		return "large"
 	case DigestString:
 		return "string"
 	case DigestHash:

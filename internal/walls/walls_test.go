@@ -22,7 +22,7 @@ func TestWalls(t *testing.T) {
 		{"applier/internal/plan", []string{"github.com/pulumi/", "github.com/twmb/", "github.com/redis/", "net"}, "plan decides and does nothing else"},
 		{"applier/internal/source", []string{"github.com/pulumi/", "github.com/redis/", module + "applier/internal/sink"}, "source is Kafka only"},
 		{"applier/internal/sink", []string{"github.com/pulumi/", "github.com/twmb/", module + "applier/internal/source"}, "sink is Redis only"},
-		{"applier/internal/digest", []string{"github.com/pulumi/", "github.com/twmb/", module + "applier/internal/s"}, "digest reads a Redis and does nothing else"},
+		{"applier/internal/digest", []string{"github.com/pulumi/", "github.com/twmb/", module + "applier/internal/sink", module + "applier/internal/source"}, "digest reads a Redis and does nothing else"},
 		{"applier", []string{"github.com/pulumi/", "k8s.io/"}, "the image holds the data path only"},
 		{
 			"applier",

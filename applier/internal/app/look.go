@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -25,6 +24,10 @@ const (
 	lookTimes = 16
 	// lookTimeout bounds one look: the partition waits meanwhile. What was not read by then is asked for again.
 	lookTimeout = 2 * time.Second
+	// lookAlone is the same for a key that is asked for alone.
+	lookAlone = 10 * time.Second
+	// lookLarge is how many bytes of a value are read together with others.
+	lookLarge = 4 << 20
 	// maxLooks is how many deep checks are served at once.
 	maxLooks = 4
 )
@@ -108,12 +111,10 @@ func (w *worker) look(ctx context.Context, conn *sink.Conn, b *plan.Batch) {
 	if len(due) == 0 {
 		return
 	}
-	reading, cancel := context.WithTimeout(ctx, lookTimeout)
-	defer cancel()
 	client := w.app.sink.ReaderAt(conn.Addr())
 	defer func() { _ = client.Close() }() // it only read
 	for _, l := range due {
-		found, err := w.read(reading, client, b, l)
+		found, err := w.read(ctx, client, b, l)
 		if err != nil {
 			w.app.once.log(w.logger, slog.LevelWarn, fmt.Sprint("look ", w.part), err.Error(), "keys not read at a barrier for a deep check", "error", err)
 			continue
@@ -144,11 +145,18 @@ func (w *worker) read(ctx context.Context, client *redis.Client, b *plan.Batch, 
 	if err := here(ctx); err != nil {
 		return nil, err
 	}
+	patience := lookTimeout
 	reader := digest.NewReader(client, l.hash)
+	if reader.Limit(lookLarge); len(l.keys) == 1 { // a large value is asked for alone
+		reader.Limit(0)
+		patience = lookAlone
+	}
+	reading, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	var found []wal.Digest
 	for some := range slices.Chunk(l.keys, lookChunk) {
-		more, err := reader.Keys(ctx, some)
-		if errors.Is(err, context.DeadlineExceeded) {
+		more, err := reader.Keys(reading, some)
+		if reading.Err() != nil {
 			break
 		}
 		if err != nil {
@@ -156,9 +164,7 @@ func (w *worker) read(ctx context.Context, client *redis.Client, b *plan.Batch, 
 		}
 		found = append(found, more...)
 	}
-	again, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookTimeout)
-	defer cancel()
-	return found, here(again)
+	return found, here(ctx)
 }
 
 // lookChunk is how many keys are read before the time is looked at.

@@ -17,12 +17,13 @@ import (
 const (
 	maxBatch = 64 // keys that are read in one pipeline
 	// batchBytes is how much the answer to a pipeline may hold before the next ones take fewer keys.
-	batchBytes = 2 << 20
-	textChunk  = 16 << 10 // bytes of a string; a HyperLogLog is in the first one
-	chunk      = 64       // elements of a collection, at first
-	maxChunk   = 1024
-	chunkBytes = 64 << 10 // what that many elements should come to
-	scanCount  = 64
+	batchBytes   = 2 << 20
+	textChunk    = 16 << 10 // bytes of a string; a HyperLogLog is in the first one
+	maxTextChunk = 256 << 10
+	chunk        = 64 // elements of a collection, at first
+	maxChunk     = 1024
+	chunkBytes   = 64 << 10 // what that many elements should come to
+	scanCount    = 64
 	// nameCost is what a key that is only named costs of the rate, as a part of one that is read.
 	nameCost = 8
 	// attempts at a key that changes its type, or the count of its elements, while it is read.
@@ -35,6 +36,7 @@ type Reader struct {
 	hash  *Hasher
 	batch int       // keys in the next pipeline
 	bytes int       // of the answers to the last one
+	limit int       // bytes of one value, beyond which it is not read to its end; 0 = none
 	free  time.Time // when the rate allows the next keys
 }
 
@@ -42,6 +44,20 @@ type Reader struct {
 func NewReader(client *redis.Client, h *Hasher) *Reader {
 	return &Reader{redis: client, hash: h, batch: maxBatch}
 }
+
+// Limit has values of more than so many bytes called large, in place of being read to their end.
+func (r *Reader) Limit(bytes int) { r.limit = bytes }
+
+// over is errLarge if more than the limit was read since there were so many bytes.
+func (r *Reader) over(since int) error {
+	if r.limit > 0 && r.bytes-since > r.limit {
+		return errLarge
+	}
+	return nil
+}
+
+// errLarge says that a value is larger than the limit.
+var errLarge = errors.New("the value is large")
 
 // Scan reads all keys that are wanted, but for those of the log (__wal:), at most rate a second, and hands them on as they come. A key that is there from
 // the beginning to the end comes at least once; the same one may come twice.
@@ -182,6 +198,8 @@ func (r *Reader) read(ctx context.Context, keys []string, todo []int, out []wal.
 		switch {
 		case errors.Is(err, errChanged), redis.HasErrorPrefix(err, "WRONGTYPE"), redis.HasErrorPrefix(err, "ERR no such key"):
 			again = append(again, i)
+		case errors.Is(err, errLarge):
+			out[i].Type = wal.DigestLarge
 		case err != nil:
 			return nil, fmt.Errorf("read a %s: %w", t, err)
 		default:

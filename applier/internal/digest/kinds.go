@@ -66,11 +66,18 @@ func (t *text) finish(ctx context.Context) (wal.DigestType, wal.Hash, error) {
 	}
 	h := t.r.hash.stream(tagText)
 	h.Write([]byte(s))
-	for at := int64(textChunk); len(s) == textChunk; at += textChunk {
-		if s, err = t.r.redis.GetRange(ctx, t.key, at, at+textChunk-1).Result(); err != nil {
+	since, n := t.r.bytes, int64(textChunk)
+	for at := n; int64(len(s)) == n; {
+		n = min(4*n, maxTextChunk)
+		if s, err = t.r.redis.GetRange(ctx, t.key, at, at+n-1).Result(); err == nil {
+			t.r.bytes += len(s)
+			err = t.r.over(since)
+		}
+		if err != nil {
 			return wal.DigestString, wal.Hash{}, err
 		}
 		h.Write([]byte(s))
+		at += n
 	}
 	return wal.DigestString, cut(h), nil
 }
@@ -99,10 +106,13 @@ func (c *collection) finish(ctx context.Context) (wal.DigestType, wal.Hash, erro
 		err = c.add(all)
 	}
 	whole := cursor == 0
+	since := c.r.bytes
 	for n := int64(chunk); err == nil && cursor != 0; {
 		before := c.r.bytes
 		if all, cursor, err = c.scan(c.r.redis, ctx, c.key, cursor, "", n).Result(); err == nil {
-			err = c.add(all)
+			if err = c.add(all); err == nil {
+				err = c.r.over(since)
+			}
 		}
 		n = widen(n, c.r.bytes-before)
 	}
@@ -167,6 +177,7 @@ func (l *list) first(ctx context.Context, p redis.Pipeliner) {
 func (l *list) finish(ctx context.Context) (wal.DigestType, wal.Hash, error) {
 	var sum wal.Count
 	n := int64(chunk)
+	since := l.r.bytes
 	all, err := l.cmd.Result()
 	for err == nil {
 		before := l.r.bytes
@@ -178,6 +189,9 @@ func (l *list) finish(ctx context.Context) (wal.DigestType, wal.Hash, error) {
 			break
 		}
 		n = widen(n, l.r.bytes-before)
+		if err = l.r.over(since); err != nil {
+			break
+		}
 		all, err = l.r.redis.LRange(ctx, l.key, int64(sum.N), int64(sum.N)+n-1).Result()
 	}
 	if err == nil && sum.N == 0 {

@@ -78,6 +78,7 @@ func pick(info []any, names ...string) []string {
 }
 
 func (s *stream) all(ctx context.Context) error {
+	since := s.r.bytes
 	for cmd := s.entries; ; {
 		entries, err := cmd.Slice()
 		if err != nil {
@@ -99,6 +100,9 @@ func (s *stream) all(ctx context.Context) error {
 		}
 		if len(entries) < chunk {
 			return nil
+		}
+		if err := s.r.over(since); err != nil {
+			return err
 		}
 		cmd = s.rangeFrom(ctx, s.r.redis, "("+last)
 	}
