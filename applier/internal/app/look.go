@@ -156,7 +156,9 @@ func (w *worker) read(ctx context.Context, client *redis.Client, b *plan.Batch, 
 	var found []wal.Digest
 	for some := range slices.Chunk(l.keys, lookChunk) {
 		more, err := reader.Keys(reading, some)
-		if reading.Err() != nil {
+		if reading.Err() != nil && len(l.keys) == 1 && ctx.Err() == nil { // it will not do better at the next barrier
+			more, err = []wal.Digest{{Key: []byte(some[0]), Type: wal.DigestLarge}}, nil
+		} else if reading.Err() != nil {
 			break
 		}
 		if err != nil {
