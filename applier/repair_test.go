@@ -218,3 +218,29 @@ func TestRepairUnderLoad(t *testing.T) {
 		t.Errorf("exit %d: %s", r.Exit, r.Deep.Sentence)
 	}
 }
+
+// A key that still differs behind its repair, because something came in between, is repaired again.
+func TestRepairIsRepeated(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	p.dc.kafka.Append(t, p.dc.kafka.Op("SET", "k", "right"))
+	p.both("right", "GET", "k")
+	p.dr.do(t, "SET", "k", "wrong")
+	ctx, cancel := context.WithCancel(context.Background())
+	var done sync.WaitGroup
+	defer done.Wait()
+	defer cancel()
+	done.Go(func() { // the first repair is overtaken, and for a moment all that follow
+		c := p.dr.redis.Client
+		for ctx.Err() == nil && c.Get(ctx, "k").Val() != "right" {
+		}
+		for until := time.Now().Add(300 * time.Millisecond); ctx.Err() == nil && time.Now().Before(until); {
+			c.Set(ctx, "k", "wrong", 0)
+		}
+	})
+	r := p.deep(converge.Deep{Repair: &converge.Repair{From: "dc", Write: true}})
+	if r.Exit != 0 || r.Deep.Repair.Records < 2 || r.Deep.Repair.Keys != 1 {
+		t.Errorf("exit %d, %s, %+v", r.Exit, r.Deep.Sentence, r.Deep.Repair)
+	}
+	p.both("right", "GET", "k")
+}

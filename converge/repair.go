@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/comptech-lab/redis-wal/wal"
 )
@@ -33,6 +34,7 @@ type RepairReport struct {
 const (
 	// repairRounds is how often a key is repaired: again whenever a record on it came between the reading of its value and the repair.
 	repairRounds = 6
+	repairPause  = 100 * time.Millisecond // doubled each time
 	repairKeys   = 500
 	repairBytes  = 64 << 10
 )
@@ -69,7 +71,7 @@ func (k *comparison) repair(ctx context.Context, r Repair) error {
 		keys = append(keys, f.Bytes)
 	}
 	left := map[string]string{} // why, by key
-	for range repairRounds {
+	for round := range repairRounds {
 		var again [][]byte
 		for len(keys) > 0 {
 			var some [][]byte
@@ -87,6 +89,13 @@ func (k *comparison) repair(ctx context.Context, r Repair) error {
 			break
 		}
 		k.deep.Progress(fmt.Sprintf("%d keys are repaired again", len(keys)))
+		pause := time.NewTimer(repairPause << round) // who writes in bursts is given time to end
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			pause.Stop()
+			return context.Cause(ctx)
+		}
 	}
 	for _, key := range keys {
 		left[string(key)] = fmt.Sprintf("it is written all the time: after %d repairs it still differs. Repair it when it is quiet", repairRounds)
