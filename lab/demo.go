@@ -85,6 +85,7 @@ type making struct {
 	pulumi bool   // by `pulumi up` of the real engine
 	kafka  string // embedded or real
 	mirror string // as declared, or what the declared mirror's mode is changed to
+	more   []program.Change
 }
 
 // The kinds of Kafka and the modes of the mirror.
@@ -123,9 +124,9 @@ func (m *making) args() []string {
 // changes are made to the configuration of both stacks.
 func (m *making) changes() []program.Change {
 	if m.mirror == asDeclared {
-		return nil
+		return m.more
 	}
-	return []program.Change{{Path: "mirror.exactlyOnce", Value: m.mirror == exactlyOnce}}
+	return append(slices.Clone(m.more), program.Change{Path: "mirror.exactlyOnce", Value: m.mirror == exactlyOnce})
 }
 
 // bringUp starts both sites; the lab's own log goes into the state folder.

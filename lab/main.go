@@ -21,12 +21,13 @@ const usage = `usage: lab VERB [flags]
   status   say what runs, and where
   fault    break something: kill-primary SITE, kill-applier SITE, cut SITE, mend SITE,
            rewind SITE, lose SITE (the mirror that ends at SITE)
+  drill    break the system on purpose, one fault at a time, and print what came of it
   check    run the convergence check of both sites
 
 Run it in the module's folder. lab VERB -h lists the flags of a verb.
 
 EXIT STATUS
-  0 done (demo: both sites equal the model; check: converged)   1 not so   2 usage
+  0 done (demo, drill: as it must be; check: converged)   1 not so   2 usage
 `
 
 func main() {
@@ -48,7 +49,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exitUsage
 	}
 	verbs := map[string]func(context.Context, *flag.FlagSet, []string, io.Writer, io.Writer) int{
-		"demo": runDemo, "up": runUp, "serve": runServe, "down": runDown, "status": runStatus,
+		"demo": runDemo, "drill": runDrill, "up": runUp, "serve": runServe, "down": runDown, "status": runStatus,
 		"fault": runCommand("fault"), "check": runCommand("check"),
 	}
 	verb, ok := verbs[args[0]]

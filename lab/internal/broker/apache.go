@@ -89,15 +89,21 @@ func StartApache(ctx context.Context, cfg Apache) (_ *Kafka, err error) {
 	if err != nil {
 		return nil, err
 	}
+	k.kept = kept
 	k.end = func() { _ = kept.Stop(endsWithin) } // what it did not manage to end, the group ends
 	client, err := k.Client()
 	if err != nil {
 		return nil, err
 	}
 	k.client, k.adm = client, kadm.NewClient(client)
+	return k, k.await(ctx)
+}
+
+// await waits until the broker answers.
+func (k *Kafka) await(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, startsWithin, fmt.Errorf("no answer within %s", startsWithin))
 	defer cancel()
-	return k, await.True(ctx, "an answer of "+name, func(ctx context.Context) error {
+	return await.True(ctx, "an answer of the Kafka of "+k.site, func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 		defer cancel()
 		_, err := k.adm.BrokerMetadata(ctx)

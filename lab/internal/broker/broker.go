@@ -15,6 +15,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/sasl/scram"
+
+	"github.com/comptech-lab/redis-wal/lab/internal/process"
 )
 
 // Port is where every broker of the lab listens; the names and ports of the resources are mapped to it.
@@ -44,8 +46,9 @@ type Kafka struct {
 	addrs     []string
 	client    *kgo.Client
 	adm       *kadm.Client
-	end       func() // ends what answers at addrs; nil = nothing runs
-	logFile   string // where Apache Kafka says what it denies
+	end       func()        // ends what answers at addrs; nil = nothing runs
+	logFile   string        // where Apache Kafka says what it denies
+	kept      *process.Kept // Apache Kafka's process; nil = embedded
 }
 
 // Start returns a cluster without topics and users.
@@ -145,6 +148,23 @@ func (k *Kafka) Ends(ctx context.Context, topic string) (map[int32]int64, error)
 	ends := make(map[int32]int64)
 	listed.Each(func(o kadm.ListedOffset) { ends[o.Partition] = o.Offset })
 	return ends, nil
+}
+
+// Admin asks and tells the cluster what only an administrator may.
+func (k *Kafka) Admin() *kadm.Client { return k.adm }
+
+// Hold kills the broker, which keeps its data and stays dead until Release. The embedded Kafka has nothing to keep: an error.
+func (k *Kafka) Hold() error {
+	if k.kept == nil {
+		return fmt.Errorf("kafka of %s: is embedded; its records would not survive", k.site)
+	}
+	return k.kept.Hold()
+}
+
+// Release starts a held broker on its data, and returns when it answers.
+func (k *Kafka) Release(ctx context.Context) error {
+	k.kept.Release()
+	return k.await(ctx)
 }
 
 // Close ends the cluster; its records are gone.

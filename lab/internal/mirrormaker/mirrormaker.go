@@ -18,6 +18,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/comptech-lab/redis-wal/lab/internal/await"
@@ -129,6 +130,16 @@ func (m *MirrorMaker) Stop() error {
 	m.kept = nil
 	m.trouble.Store(nil)
 	return err
+}
+
+// Kill sends SIGKILL to the worker; it is started again after a second.
+func (m *MirrorMaker) Kill() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.kept == nil {
+		return fmt.Errorf("kill %s: it is stopped", m)
+	}
+	return m.kept.Signal(syscall.SIGKILL)
 }
 
 // Err is why the direction does not run at the moment; nil = it runs or was stopped.

@@ -29,6 +29,7 @@ type Kept struct {
 	mu   sync.Mutex
 	proc *Process // the one that runs now or ran last
 	stop bool
+	held chan struct{} // closed by Release; nil = what dies is started again
 }
 
 // Keep starts a process and starts it again whenever it ends, until Stop.
@@ -73,6 +74,16 @@ func (k *Kept) keep(proc *Process) {
 			return
 		case <-time.After(k.how.After):
 		}
+		k.mu.Lock()
+		held := k.held
+		k.mu.Unlock()
+		if held != nil {
+			select {
+			case <-k.quit:
+				return
+			case <-held:
+			}
+		}
 		next, err := k.start()
 		if err != nil || next == nil {
 			if err != nil {
@@ -100,6 +111,26 @@ func (k *Kept) Signal(sig syscall.Signal) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.proc.Signal(sig)
+}
+
+// Hold sends SIGKILL to the process, which stays dead until Release.
+func (k *Kept) Hold() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.held == nil {
+		k.held = make(chan struct{})
+	}
+	return k.proc.Signal(syscall.SIGKILL)
+}
+
+// Release lets a held process be started again.
+func (k *Kept) Release() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.held != nil {
+		close(k.held)
+		k.held = nil
+	}
 }
 
 // Stop ends the process and its keeping, and returns when both are over.

@@ -3,13 +3,17 @@ package realise
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"errors"
 	"fmt"
+	"net"
 	"path/filepath"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 
 	"github.com/comptech-lab/redis-wal/lab/internal/broker"
+	"github.com/comptech-lab/redis-wal/lab/internal/link"
 	"github.com/comptech-lab/redis-wal/lab/internal/manifest"
 	"github.com/comptech-lab/redis-wal/lab/internal/mirror"
 	"github.com/comptech-lab/redis-wal/lab/internal/mirrormaker"
@@ -33,6 +37,12 @@ type Mirror interface {
 type Loser interface {
 	// Lose drops the next record for which match is true.
 	Lose(match func(*kgo.Record) bool)
+}
+
+// Killer is a mirror that is a process.
+type Killer interface {
+	// Kill sends it SIGKILL; it is started again.
+	Kill() error
 }
 
 // standIn is the lab's own mirror as a [Mirror]: its start and its end cannot fail.
@@ -79,7 +89,7 @@ func (s *site) newStandIn(o manifest.Object, source, target mirrormaker.Cluster)
 		return nil, err
 	}
 	cfg := mirror.Config{Spec: spec, Log: s.log}
-	if cfg.Source, err = clientOpts(source); err != nil {
+	if cfg.Source, err = acrossLink(source, s.link); err != nil {
 		return nil, fmt.Errorf("%s: source: %w", spec, err)
 	}
 	if cfg.Target, err = clientOpts(target); err != nil {
@@ -138,6 +148,38 @@ func (s *site) cluster(obj mirror.Object, e mirror.Endpoint) (c mirrormaker.Clus
 	}
 	return c, nil
 }
+
+// acrossLink are the options of a client whose connections go over the link between the sites.
+func acrossLink(c mirrormaker.Cluster, l *link.Link) ([]kgo.Opt, error) {
+	plain := c
+	plain.TLS = false
+	opts, err := clientOpts(plain)
+	if err != nil || !c.TLS {
+		return append(opts, kgo.Dialer(l.Dial)), err
+	}
+	trust, err := broker.Trust(c.CA)
+	if err != nil {
+		return nil, fmt.Errorf("tls: %w", err)
+	}
+	return append(opts, kgo.Dialer(func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := l.Dial(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		cfg := trust.Clone()
+		if cfg.ServerName, _, err = net.SplitHostPort(addr); err != nil {
+			return nil, errors.Join(err, conn.Close())
+		}
+		secure := tls.Client(conn, cfg)
+		if err := secure.HandshakeContext(ctx); err != nil {
+			return nil, errors.Join(err, conn.Close())
+		}
+		return secure, nil
+	})), nil
+}
+
+// Link is what the mirror that ends at the site reads its source over; the real MirrorMaker 2 does not use it.
+func (l *Lab) Link(site string) *link.Link { return l.sites[site].link }
 
 // clientOpts are the options of a client of the lab's own.
 func clientOpts(c mirrormaker.Cluster) ([]kgo.Opt, error) {

@@ -18,6 +18,7 @@ import (
 
 	"github.com/comptech-lab/redis-wal/lab/internal/broker"
 	"github.com/comptech-lab/redis-wal/lab/internal/java"
+	"github.com/comptech-lab/redis-wal/lab/internal/link"
 	"github.com/comptech-lab/redis-wal/lab/internal/loopback"
 	"github.com/comptech-lab/redis-wal/lab/internal/manifest"
 	"github.com/comptech-lab/redis-wal/lab/internal/process"
@@ -64,6 +65,7 @@ type site struct {
 	log        *slog.Logger
 	secrets    *values
 	configMaps *values
+	link       *link.Link
 
 	mu      sync.Mutex
 	skipped map[string]int
@@ -89,6 +91,15 @@ type Pod struct {
 // Kill sends SIGKILL to the pod's process; it is started again after a while.
 func (p *Pod) Kill() error { return p.kept.Signal(syscall.SIGKILL) }
 
+// Signal sends sig to the pod's process.
+func (p *Pod) Signal(sig syscall.Signal) error { return p.kept.Signal(sig) }
+
+// Hold kills the pod's process and keeps it dead until Release, as a node that is away does.
+func (p *Pod) Hold() error { return p.kept.Hold() }
+
+// Release lets a held pod be started again.
+func (p *Pod) Release() { p.kept.Release() }
+
 // podRestartAfter is how long a killed pod of a Deployment stays away.
 const podRestartAfter = time.Second
 
@@ -100,7 +111,7 @@ func Open(ctx context.Context, cfg Config, inputs ...Input) (*Lab, error) {
 		lab.sites[in.Site] = &site{
 			lab: lab, in: in, log: cfg.Log.With("site", in.Site),
 			secrets: newValues("Secret"), configMaps: newValues("ConfigMap"), skipped: make(map[string]int), lessOf: make(map[string]map[string]int),
-			running: make(map[string]bool),
+			running: make(map[string]bool), link: new(link.Link),
 		}
 	}
 	for _, in := range inputs {

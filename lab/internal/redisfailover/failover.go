@@ -172,17 +172,48 @@ func addrs(pods []*pod) []string {
 
 // KillPrimary sends SIGKILL to the pod that a majority of the Sentinels calls the primary, and returns its name and address.
 func (f *Failover) KillPrimary(ctx context.Context) (name, addr string, err error) {
-	addr, err = f.Primary(ctx)
+	p, err := f.PrimaryPod(ctx)
 	if err != nil {
 		return "", "", err
 	}
-	for _, p := range f.redis {
-		if p.addr() == addr {
-			return p.name, addr, p.kept.Signal(syscall.SIGKILL)
+	return p.Name(), p.Addr, p.Signal(syscall.SIGKILL)
+}
+
+// Pod is one process of a Redis or a Sentinel, for those who break it.
+type Pod struct {
+	*process.Kept
+	// Addr is its address, Data its volume.
+	Addr, Data string
+}
+
+// RedisPods and SentinelPods are the processes, by ordinal.
+func (f *Failover) RedisPods() []Pod    { return pods(f.redis) }
+func (f *Failover) SentinelPods() []Pod { return pods(f.sentinels) }
+
+func pods(all []*pod) []Pod {
+	out := make([]Pod, len(all))
+	for i, p := range all {
+		out[i] = Pod{p.kept, p.addr(), filepath.Join(p.dir, "data")}
+	}
+	return out
+}
+
+// PrimaryPod is the pod that a majority of the Sentinels calls the primary.
+func (f *Failover) PrimaryPod(ctx context.Context) (Pod, error) {
+	addr, err := f.Primary(ctx)
+	if err != nil {
+		return Pod{}, err
+	}
+	for _, p := range f.RedisPods() {
+		if p.Addr == addr {
+			return p, nil
 		}
 	}
-	return "", "", fmt.Errorf("%s: the Sentinels name a primary %s that is none of its pods", f.cfg.Spec, addr)
+	return Pod{}, fmt.Errorf("%s: the Sentinels name a primary %s that is none of its pods", f.cfg.Spec, addr)
 }
+
+// Whole says what is missing to one primary, all replicas in step with it, and Sentinels that know them all; nil = nothing.
+func (f *Failover) Whole(ctx context.Context) error { return f.whole(ctx) }
 
 // Close stops the operator's rounds and all its processes.
 func (f *Failover) Close() error {

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/comptech-lab/redis-wal/lab/internal/demo"
+	"github.com/comptech-lab/redis-wal/lab/internal/drill"
+	"github.com/comptech-lab/redis-wal/lab/internal/program"
+	"github.com/comptech-lab/redis-wal/lab/internal/sites"
+)
+
+func runDrill(ctx context.Context, flags *flag.FlagSet, args []string, stdout, stderr io.Writer) int {
+	only := flags.String("only", "", "the `names` of the drills to run, with commas between; empty = all")
+	brief := flags.Bool("short", false, "only those that need no Java and end soon")
+	keep := flags.Bool("keep", false, "keep the state folders with the logs")
+	page := flags.String("page", "", "the `file` that the results are written to; empty = none")
+	if flags.Parse(args) != nil || flags.NArg() > 0 {
+		return exitUsage
+	}
+	drills, err := chosen(*only, *brief)
+	if err != nil {
+		fmt.Fprintf(stderr, "lab drill: %v\n", err)
+		return exitUsage
+	}
+	began := time.Now()
+	var rows []drill.Row
+	err = drill.All(ctx, drills, func(ctx context.Context, needs drill.Needs) (*sites.Sites, string, func() error, error) {
+		return drillLab(ctx, needs, *keep, stdout)
+	}, func(r drill.Row) {
+		rows = append(rows, r)
+		fmt.Fprintln(stdout, r.Line())
+	})
+	failed := slices.ContainsFunc(rows, func(r drill.Row) bool { return len(r.Failures) > 0 })
+	if *page != "" && err == nil {
+		err = writePage(*page, rows, began)
+	}
+	fmt.Fprintf(stdout, "%d drills in %.0f s\n", len(rows), time.Since(began).Seconds())
+	if err != nil {
+		fmt.Fprintf(stderr, "lab drill: %v\n", err)
+	}
+	if err != nil || failed {
+		return exitNot
+	}
+	return exitDone
+}
+
+func writePage(path string, rows []drill.Row, began time.Time) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(drill.Write(f, rows, began, time.Since(began)), f.Close())
+}
+
+// chosen are the drills that the flags name.
+func chosen(only string, brief bool) ([]drill.Drill, error) {
+	all := drill.List()
+	if only == "" {
+		return slices.DeleteFunc(all, func(d drill.Drill) bool { return brief && !d.Short }), nil
+	}
+	names := strings.Split(only, ",")
+	for _, name := range names {
+		if !slices.ContainsFunc(all, func(d drill.Drill) bool { return d.Name == name }) {
+			var known []string
+			for _, d := range all {
+				known = append(known, d.Name)
+			}
+			return nil, fmt.Errorf("no drill %q; there are %s", name, strings.Join(known, ", "))
+		}
+	}
+	return slices.DeleteFunc(all, func(d drill.Drill) bool { return !slices.Contains(names, d.Name) }), nil
+}
+
+// What the drills change in the configuration of both stacks: only how long things are waited for.
+var drillChanges = []program.Change{
+	{Path: "applier.env", Value: map[string]any{"APPLIER_HALT_CONFIRM": "3s"}}, // 30 s; the sites are on one machine
+	{Path: "check.timeout", Value: "45s"},                                      // 2 min; halted partitions never answer
+}
+
+// drillLab brings a lab up for drills. What it prints on the way is shown if it fails.
+func drillLab(ctx context.Context, needs drill.Needs, keep bool, stdout io.Writer) (_ *sites.Sites, _ string, _ func() error, err error) {
+	dir, err := os.MkdirTemp("", "redis-wal-drill-")
+	if err != nil {
+		return nil, "", nil, err
+	}
+	with := &making{kafka: kafkaEmbedded, mirror: asDeclared, more: drillChanges}
+	if needs.Real {
+		with.kafka, with.mirror = kafkaReal, exactlyOnce
+	}
+	if needs.AtLeastOnce {
+		with.mirror = atLeastOnce
+	}
+	var words strings.Builder
+	s, stop, err := bringUp(ctx, dir, with, demo.NewNarrator(&words))
+	if err != nil {
+		fmt.Fprint(stdout, words.String())
+		return nil, "", nil, errors.Join(err, saveLogs(dir, stdout), os.RemoveAll(dir))
+	}
+	return s, dir, func() error {
+		if keep {
+			fmt.Fprintf(stdout, "logs are in %s\n", dir)
+			return stop()
+		}
+		return errors.Join(stop(), os.RemoveAll(dir))
+	}, nil
+}

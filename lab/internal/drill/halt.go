@@ -1,0 +1,3 @@
+package drill
+
+func haltDrills() []Drill { return nil }
