@@ -71,6 +71,8 @@ type Row struct {
 	Skipped string
 	// Lasted is from the fault to its end, Recovery from there to all applied at both sites, Took the whole drill.
 	Lasted, Recovery, Took time.Duration
+	// Late says that some records were late for the fault; otherwise there was nothing to recover from.
+	Late bool
 	// Clients is what applications saw, Seen what the system said meanwhile.
 	Clients, Seen string
 	// Lost and Duplicated are records of the ledgers, over both sites; Differ is the number of keys not as the model has them.

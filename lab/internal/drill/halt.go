@@ -1,3 +1,133 @@
 package drill
 
-func haltDrills() []Drill { return nil }
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+)
+
+// The faults of this file leave a log and a Redis that cannot be joined. The partitions must halt, say why and what to do, and touch nothing:
+// the data of the site stay as they are, and its peer goes on.
+func haltDrills() []Drill {
+	return []Drill{
+		{
+			Name: "recreated-topic", Fault: "the log of the peer deleted and created again", Quiet: true, Spoils: true, Short: true,
+			Run: recreated, End: End{Halted: "dr", Check: 2},
+		},
+		{
+			Name: "added-partitions", Fault: "a partition added to the log of the peer", Quiet: true, Spoils: true,
+			Run: added, End: End{Halted: "dr", Check: 2},
+		},
+		{
+			Name: "wiped-too-late", Fault: "the peer's log cut by retention, then FLUSHALL at its primary", Quiet: true, Spoils: true, Short: true,
+			Run: wipedTooLate, End: End{Halted: "dr", Check: 2, Empty: true},
+		},
+	}
+}
+
+// halted waits until partitions of the site are halted for the reason, and the log has the remedy.
+func (s *Scene) halted(ctx context.Context, site, reason, remedy string) error {
+	if _, err := s.Said(ctx, site, `"msg":"halted"`, `"reason":"`+reason+`"`, remedy); err != nil {
+		return err
+	}
+	var n int
+	err := s.until(ctx, "wal_partition_halted of "+reason, func(ctx context.Context) error {
+		n = 0
+		for _, p := range s.Pods(site) {
+			text, err := get(ctx, p.URL+"/metrics")
+			if err != nil {
+				return err
+			}
+			for line := range strings.Lines(text) {
+				if strings.HasPrefix(line, "wal_partition_halted{") && strings.Contains(line, `reason="`+reason+`"`) && strings.HasSuffix(line, " 1\n") {
+					n++
+				}
+			}
+		}
+		if n == 0 {
+			return errors.New("no partition is")
+		}
+		return nil
+	})
+	s.Saw("partitions of %s halted (`%s`), the log says what to do: %q", site, reason, remedy)
+	return err
+}
+
+func get(ctx context.Context, url string) (string, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+	if err != nil {
+		return "", err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	return string(text), err
+}
+
+func recreated(ctx context.Context, s *Scene) error {
+	adm, d := s.Kafka(s.B).Admin(), s.Declared(s.B)
+	if err := s.Mirror(s.B).Stop(); err != nil { // it would fill the new topic before its appliers look
+		return err
+	}
+	s.Fault()
+	deleted, err := adm.DeleteTopics(ctx, d.Log)
+	if err := errors.Join(err, deleted.Error()); err != nil {
+		return err
+	}
+	created, err := adm.CreateTopic(ctx, d.Partitions, -1, nil, d.Log)
+	if err := errors.Join(err, created.Err); err != nil {
+		return err
+	}
+	return s.halted(ctx, s.B, "topic-id", "if the log was lost, rebuild it and empty this Redis, or bootstrap from the peer")
+}
+
+func added(ctx context.Context, s *Scene) error {
+	d := s.Declared(s.B)
+	s.Fault()
+	responses, err := s.Kafka(s.B).Admin().CreatePartitions(ctx, 1, d.Log)
+	if err := errors.Join(err, responses.Error()); err != nil {
+		return err
+	}
+	return s.halted(ctx, s.B, "partitions", "or move to a new log")
+}
+
+// forget deletes all records of a site's log, as retention does.
+func (s *Scene) forget(ctx context.Context, site string) error {
+	log := s.Declared(site).Log
+	ends, err := s.Kafka(site).Ends(ctx, log)
+	if err != nil {
+		return err
+	}
+	offsets := make(kadm.Offsets)
+	for p, end := range ends {
+		offsets.AddOffset(log, p, end, -1)
+	}
+	responses, err := s.Kafka(site).Admin().DeleteRecords(ctx, offsets)
+	if err := errors.Join(err, responses.Error()); err != nil {
+		return fmt.Errorf("delete records of %s at %s: %w", log, site, err)
+	}
+	return nil
+}
+
+func wipedTooLate(ctx context.Context, s *Scene) error {
+	c, err := s.primary(ctx, s.B)
+	if err != nil {
+		return err
+	}
+	s.Fault()
+	if err := s.forget(ctx, s.B); err != nil {
+		return err
+	}
+	if err := c.FlushAll(ctx).Err(); err != nil {
+		return err
+	}
+	return s.halted(ctx, s.B, "log-start", "bootstrap this Redis from the peer")
+}

@@ -13,7 +13,7 @@ import (
 func linkDrills() []Drill {
 	return []Drill{
 		{Name: "cut-both", Fault: "the network between the sites drops everything for 75 s, longer than the mirror waits for an answer", Run: cut(true, 75*time.Second)},
-		{Name: "cut-one-way", Fault: "the network drops what dr reads of dc for 15 s; the way back is open", Short: true, Run: cut(false, 15*time.Second)},
+		{Name: "cut-one-way", Fault: "the network drops what dr reads of dc for 20 s; the way back is open", Short: true, Run: cut(false, 20*time.Second)},
 		{Name: "lossy-link", Fault: "both ways 50 ms slower, 200 KB/s per connection, 2 of 100 reads break their connection off, for 20 s", Short: true, Run: lossy},
 	}
 }

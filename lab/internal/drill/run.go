@@ -208,7 +208,7 @@ func (st *stage) recovered(ctx context.Context, s *Scene, w *watch, row *Row) er
 	row.Lasted = from.Sub(s.fault)
 	if row.Drill.Quiet {
 		err := s.Applied(ctx)
-		row.Recovery = time.Since(from)
+		row.Late, row.Recovery = true, time.Since(from)
 		return err
 	}
 	if err := s.Last(ctx, calm); err != nil {
@@ -219,8 +219,8 @@ func (st *stage) recovered(ctx context.Context, s *Scene, w *watch, row *Row) er
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if row.Recovery = w.lateAt.Sub(from); w.lateAt.IsZero() || row.Recovery < 0 {
-		row.Recovery = 0 // nothing was late: the fault did not reach the data path, or was over before it was healed
+	if row.Late = !w.lateAt.IsZero(); row.Late {
+		row.Recovery = max(0, w.lateAt.Sub(from))
 	}
 	return nil
 }

@@ -42,8 +42,10 @@ func (r Row) recovery() string {
 		return "none in this version"
 	case r.Drill.End.Lost != 0:
 		return "by a person"
-	case r.Recovery < late && !r.Drill.Quiet:
-		return "nothing late"
+	case !r.Late:
+		return "nothing was late"
+	case r.Recovery == 0:
+		return "before the fault was over"
 	}
 	return short(r.Recovery)
 }
