@@ -61,6 +61,15 @@ test-kafka: deps ## Apache Kafka and MirrorMaker 2 with TLS, SCRAM and the decla
 	REDIS_WAL_REAL_KAFKA=1 go test -count=1 -timeout 20m -run 'AKafka' ./lab/internal/broker
 	REDIS_WAL_REAL_KAFKA=1 go test -count=1 -timeout 20m -run 'ApacheKafka' ./lab
 
+.PHONY: drill
+drill: KAFKA := real
+drill: deps ## break the system on purpose, one fault at a time, on both Kafkas, and write docs/drills.md
+	go run ./lab drill -page docs/drills.md
+
+.PHONY: drill-short
+drill-short: deps ## the drills that need no Java and end soon
+	go run ./lab drill -short
+
 .PHONY: bench-kafka
 bench-kafka: KAFKA := real
 bench-kafka: deps ## from produced at one site to readable at the other, and records per second, on Apache Kafka and MirrorMaker 2 in both modes

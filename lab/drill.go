@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"flag"
@@ -53,11 +54,15 @@ func runDrill(ctx context.Context, flags *flag.FlagSet, args []string, stdout, s
 }
 
 func writePage(path string, rows []drill.Row, began time.Time) error {
-	f, err := os.Create(path)
-	if err != nil {
+	old, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	return errors.Join(drill.Write(f, rows, began, time.Since(began)), f.Close())
+	var page bytes.Buffer
+	if err := drill.Write(&page, string(old), rows, began); err != nil {
+		return err
+	}
+	return os.WriteFile(path, page.Bytes(), 0o644)
 }
 
 // chosen are the drills that the flags name.

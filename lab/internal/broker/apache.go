@@ -106,6 +106,9 @@ func (k *Kafka) await(ctx context.Context) error {
 	return await.True(ctx, "an answer of the Kafka of "+k.site, func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 		defer cancel()
+		if err := k.client.Ping(ctx); err != nil { // metadata may come from the client's memory
+			return err
+		}
 		_, err := k.adm.BrokerMetadata(ctx)
 		return err
 	})

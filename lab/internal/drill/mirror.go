@@ -24,6 +24,7 @@ func mirrorDrills() []Drill {
 		{Name: "kill-mirror", Fault: "SIGKILL to MirrorMaker 2 with a batch under way", Needs: once, Run: killMirror},
 		{Name: "reset-offsets", Fault: "MirrorMaker 2's offsets deleted: it mirrors the whole log again", Needs: once, Run: resetOffsets},
 		{Name: "kill-broker", Fault: "SIGKILL to the peer's broker, which is away for 5 s and comes back with its data", Needs: once, Run: killBroker},
+		{Name: "big-record-mm2", Fault: "a record of 5 MB that compresses to a few KB, from a client that checks nothing", Needs: once, Run: bigRecord},
 		{Name: "kill-mirror-alo", Fault: "SIGKILL to MirrorMaker 2 with a batch under way", Needs: least, Run: killMirror},
 		{Name: "reset-offsets-alo", Fault: "MirrorMaker 2's offsets deleted: it mirrors the whole log again", Needs: least, Run: resetOffsets},
 	}

@@ -15,6 +15,7 @@ func redisDrills() []Drill {
 	return []Drill{
 		{Name: "kill-primary", Fault: "SIGKILL to the Redis primary", Short: true, Run: killPrimary},
 		{Name: "freeze-primary", Fault: "SIGSTOP to the Redis primary until another one was promoted and for 2 s more, then SIGCONT", Short: true, Run: freezePrimary},
+		{Name: "kill-sentinels", Fault: "all Sentinels but one dead, then SIGKILL to the primary; the Sentinels come back 15 s later", Run: killSentinels},
 		{Name: "maxmemory", Fault: "maxmemory set below what Redis uses, for 5 s", Short: true, Run: maxmemory},
 		{Name: "wiped-redis", Fault: "FLUSHALL at the peer's primary, by mistake", Short: true, Run: wipedRedis},
 	}
@@ -54,6 +55,50 @@ func freezePrimary(ctx context.Context, s *Scene) error {
 	}
 	s.Healed()
 	return p.Signal(syscall.SIGCONT)
+}
+
+// killSentinels takes the quorum away. The data path needs no Sentinel; without one that agrees nobody is promoted. The Sentinels come back
+// without memory, so it is the operator who promotes.
+func killSentinels(ctx context.Context, s *Scene) error {
+	f := s.Redis(s.A)
+	p, err := f.PrimaryPod(ctx)
+	if err != nil {
+		return err
+	}
+	s.Fault()
+	gone := f.SentinelPods()[1:]
+	for _, sentinel := range gone {
+		s.Undo(func() error { sentinel.Release(); return nil })
+		if err := sentinel.Hold(); err != nil {
+			return err
+		}
+	}
+	if err := s.Last(ctx, calm); err != nil {
+		return err
+	}
+	if err := s.Applied(ctx); err != nil {
+		return fmt.Errorf("with one Sentinel left: %w", err)
+	}
+	s.Saw("with one Sentinel left everything goes on")
+	if err := p.Signal(syscall.SIGKILL); err != nil {
+		return err
+	}
+	if err := s.Last(ctx, 15*time.Second); err != nil { // more than the Sentinels' down-after
+		return err
+	}
+	if addr, err := f.Primary(ctx); err == nil {
+		return fmt.Errorf("%s was made the primary without a quorum", addr)
+	}
+	s.Saw("nobody is promoted without a quorum")
+	for _, sentinel := range gone {
+		sentinel.Release()
+	}
+	s.Healed()
+	if _, err := f.AwaitPrimary(ctx, p.Addr); err != nil {
+		return err
+	}
+	s.Saw("the operator promoted the oldest pod %s after the Sentinels were back", short(time.Since(s.healed)))
+	return nil
 }
 
 // maxmemory makes Redis refuse what needs memory: records that free some go on, the others wait.

@@ -60,24 +60,37 @@ func (r Row) outcome() string {
 	return "as it must be"
 }
 
-// Write writes the page with the results.
-func Write(w io.Writer, rows []Row, at time.Time, took time.Duration) error {
+// Write writes the page with the results. Drills that were not run keep the row that they have on the old page.
+func Write(w io.Writer, old string, rows []Row, at time.Time) error {
+	day := at.UTC().Format("2006-01-02")
+	kept := make(map[string]string)
+	for line := range strings.Lines(old) {
+		if rest, ok := strings.CutPrefix(line, "| `"); ok {
+			name, _, _ := strings.Cut(rest, "`")
+			kept[name] = line
+		}
+	}
+	for _, r := range rows {
+		kept[r.Drill.Name] = r.tableRow(day)
+	}
 	var b strings.Builder
 	b.WriteString(head)
-	fmt.Fprintf(&b, "Measured on %s; all drills took %.0f minutes.\n\n", at.UTC().Format("2006-01-02"), took.Minutes())
-	b.WriteString("| drill | fault | lasted | what the clients saw | what the system said | recovery | lost | duplicated | keys that differ | check | outcome |\n")
-	b.WriteString("|---|---|---|---|---|---|---|---|---|---|---|\n")
-	cell := func(s string) string { return strings.ReplaceAll(strings.ReplaceAll(s, "|", `\|`), "\n", " ") }
-	for _, r := range rows {
-		if r.Skipped != "" {
-			fmt.Fprintf(&b, "| `%s` (%s) | %s | | | %s | | | | | | skipped |\n", r.Drill.Name, r.Drill.Needs, cell(r.Drill.Fault), cell(r.Skipped))
-			continue
-		}
-		fmt.Fprintf(&b, "| `%s` (%s) | %s | %s | %s | %s | %s | %d | %d | %d | %s | %s |\n", r.Drill.Name, r.Drill.Needs, cell(r.Drill.Fault), short(r.Lasted),
-			cell(r.Clients), cell(r.Seen), r.recovery(), r.Lost, r.Duplicated, r.Differ, r.Verdict, r.outcome())
+	b.WriteString("| drill | fault | lasted | what the clients saw | what the system said | recovery | lost | duplicated | keys that differ | check | outcome | took, on |\n")
+	b.WriteString("|---|---|---|---|---|---|---|---|---|---|---|---|\n")
+	for _, d := range List() {
+		b.WriteString(kept[d.Name])
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+func (r Row) tableRow(day string) string {
+	cell := func(s string) string { return strings.ReplaceAll(strings.ReplaceAll(s, "|", `\|`), "\n", " ") }
+	if r.Skipped != "" {
+		return fmt.Sprintf("| `%s` (%s) | %s | | | %s | | | | | | skipped | %s |\n", r.Drill.Name, r.Drill.Needs, cell(r.Drill.Fault), cell(r.Skipped), day)
+	}
+	return fmt.Sprintf("| `%s` (%s) | %s | %s | %s | %s | %s | %d | %d | %d | %s | %s | %.0f s, %s |\n", r.Drill.Name, r.Drill.Needs, cell(r.Drill.Fault),
+		short(r.Lasted), cell(r.Clients), cell(r.Seen), r.recovery(), r.Lost, r.Duplicated, r.Differ, r.Verdict, r.outcome(), r.Took.Seconds(), day)
 }
 
 const head = `# Drills
@@ -85,7 +98,8 @@ const head = `# Drills
 <!-- Written by ` + "`make drill`" + `; what is changed by hand is gone with the next run. -->
 
 Faults, one at a time, on the [lab](lab.md), while applications write and read at both sites. ` + "`make drill`" + ` runs them all and writes this page;
-` + "`make drill-short`" + ` runs the ones that need no Java and end soon; ` + "`go run ./lab drill -only NAME`" + ` runs one. The exit status is 0 if each
+` + "`make drill-short`" + ` runs the ones that need no Java and end soon; ` + "`go run ./lab drill -only NAME`" + ` runs one
+(and renews its row with ` + "`-page docs/drills.md`" + `). The exit status is 0 if each
 ended as it must.
 
 The load: 400 operations per second at dc and 100 at dr, all with ` + "`wal-seq`" + `. Half of dc's are those of the demo. The others, and all at dr, are the ledgers:

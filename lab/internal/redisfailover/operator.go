@@ -39,6 +39,8 @@ type operator struct {
 	// the process.
 	configured []string
 	lastErr    string
+	// lostQuorum says that the last round found no primary and no quorum of Sentinels.
+	lostQuorum bool
 }
 
 func (o *operator) work(ctx context.Context) {
@@ -92,6 +94,7 @@ type state struct {
 	linkUp     bool
 	replicas   int // that follow, if master
 	runID      string
+	uptime     int // seconds
 }
 
 func ask(ctx context.Context, c *redis.Client) state {
@@ -101,9 +104,10 @@ func ask(ctx context.Context, c *redis.Client) state {
 	}
 	r := info["Replication"]
 	n, _ := strconv.Atoi(r["connected_slaves"])
+	uptime, _ := strconv.Atoi(info["Server"]["uptime_in_seconds"])
 	return state{
 		up: true, master: r["role"] == "master", masterHost: r["master_host"], linkUp: r["master_link_status"] == "up",
-		replicas: n, runID: info["Server"]["run_id"],
+		replicas: n, runID: info["Server"]["run_id"], uptime: uptime,
 	}
 }
 
@@ -127,6 +131,10 @@ func (o *operator) round(ctx context.Context) error {
 	case masters > 1:
 		return nil // the Sentinels demote the old primary as soon as they see it
 	case masters == 0:
+		if o.noQuorum(watched) && o.lostQuorum {
+			return o.promoteOldest(ctx, states)
+		}
+		o.lostQuorum = o.noQuorum(watched) // for a second round: one that has only just started is not gone
 		waiting := func(s state) bool { return s.up && strings.HasPrefix(s.masterHost, nobody) }
 		if up < len(o.redis) || slices.ContainsFunc(watched, func(a string) bool { return a != "" }) || !allOf(states, waiting) {
 			return nil
@@ -153,6 +161,51 @@ func (o *operator) round(ctx context.Context) error {
 			if addr == "" {
 				errs = append(errs, o.monitor(ctx, o.sentinels[i], host, port))
 			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// noQuorum says that some Sentinels answer and too few of them know a primary to agree on another one: those that started anew know
+// nothing. Then nobody but the operator can promote.
+func (o *operator) noQuorum(watched []string) bool {
+	know := 0
+	for _, addr := range watched {
+		if addr != "" {
+			know++
+		}
+	}
+	return know > 0 && know < o.f.cfg.Spec.Quorum()
+}
+
+// promoteOldest does what the operator does then: the pod that is up for longest becomes the primary, the Sentinels watch it from now on.
+func (o *operator) promoteOldest(ctx context.Context, states []state) error {
+	for _, c := range o.sentinels {
+		if c.Ping(ctx).Err() != nil {
+			return nil // the operator does nothing while a pod is missing
+		}
+	}
+	oldest := -1
+	for i, s := range states {
+		if !s.up {
+			return nil
+		}
+		if oldest < 0 || s.uptime > states[oldest].uptime {
+			oldest = i
+		}
+	}
+	o.lostQuorum = false
+	for _, c := range o.sentinels {
+		_ = c.Remove(ctx, MasterName).Err() // one that knows none says so
+	}
+	if err := o.redis[oldest].ReplicaOf(ctx, "NO", "ONE").Err(); err != nil {
+		return err
+	}
+	host, port := o.f.redis[oldest].ip, strconv.Itoa(o.f.redis[oldest].port)
+	var errs []error
+	for i, c := range o.redis {
+		if i != oldest {
+			errs = append(errs, c.ReplicaOf(ctx, host, port).Err())
 		}
 	}
 	return errors.Join(errs...)
