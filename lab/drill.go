@@ -87,7 +87,7 @@ func chosen(only string, brief bool) ([]drill.Drill, error) {
 // What the drills change in the configuration of both stacks: only how long things are waited for.
 var drillChanges = []program.Change{
 	{Path: "applier.env", Value: map[string]any{"APPLIER_HALT_CONFIRM": "3s"}}, // 30 s; the sites are on one machine
-	{Path: "check.timeout", Value: "45s"},                                      // 2 min; halted partitions never answer
+	{Path: "check.timeout", Value: "30s"},                                      // 2 min; halted partitions never answer
 }
 
 // drillLab brings a lab up for drills. What it prints on the way is shown if it fails.

@@ -20,7 +20,7 @@ func haltDrills() []Drill {
 			Run: recreated, End: End{Halted: "dr", Check: 2},
 		},
 		{
-			Name: "added-partitions", Fault: "a partition added to the log of the peer", Quiet: true, Spoils: true,
+			Name: "added-partitions", Fault: "a partition added to the log of the peer, whose appliers start again", Quiet: true, Spoils: true,
 			Run: added, End: End{Halted: "dr", Check: 2},
 		},
 		{
@@ -95,6 +95,11 @@ func added(ctx context.Context, s *Scene) error {
 	responses, err := s.Kafka(s.B).Admin().CreatePartitions(ctx, 1, d.Log)
 	if err := errors.Join(err, responses.Error()); err != nil {
 		return err
+	}
+	for _, p := range s.Pods(s.B) { // who runs learns it when its Kafka client looks at the topic again, within minutes; who starts, at once
+		if err := p.Kill(); err != nil {
+			return err
+		}
 	}
 	return s.halted(ctx, s.B, "partitions", "or move to a new log")
 }
