@@ -33,16 +33,18 @@ func runDrill(ctx context.Context, flags *flag.FlagSet, args []string, stdout, s
 	}
 	began := time.Now()
 	var rows []drill.Row
+	var pageErr error
 	err = drill.All(ctx, drills, func(ctx context.Context, needs drill.Needs) (*sites.Sites, string, func() error, error) {
 		return drillLab(ctx, needs, *keep, stdout)
 	}, func(r drill.Row) {
 		rows = append(rows, r)
 		fmt.Fprintln(stdout, r.Line())
+		if *page != "" { // after each, so that what was measured is not lost with a run that is ended
+			pageErr = writePage(*page, rows, began)
+		}
 	})
+	err = errors.Join(err, pageErr)
 	failed := slices.ContainsFunc(rows, func(r drill.Row) bool { return len(r.Failures) > 0 })
-	if *page != "" && err == nil {
-		err = writePage(*page, rows, began)
-	}
 	fmt.Fprintf(stdout, "%d drills in %.0f s\n", len(rows), time.Since(began).Seconds())
 	if err != nil {
 		fmt.Fprintf(stderr, "lab drill: %v\n", err)
