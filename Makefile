@@ -57,7 +57,7 @@ test-engine: engine-tools ## the real Pulumi engine on both stacks, with a stand
 
 .PHONY: test-kafka
 test-kafka: KAFKA := real
-test-kafka: deps ## Apache Kafka and MirrorMaker 2 with TLS, SCRAM and the declared ACLs: the conformance of the lab's Kafkas, and the demo in both modes of the mirror
+test-kafka: deps client-deps ## Apache Kafka and MirrorMaker 2 with TLS, SCRAM and the declared ACLs: the conformance of the lab's Kafkas, the demo in both modes of the mirror, and the examples of docs/clients.md
 	REDIS_WAL_REAL_KAFKA=1 go test -count=1 -timeout 20m -run 'AKafka' ./lab/internal/broker
 	REDIS_WAL_REAL_KAFKA=1 go test -count=1 -timeout 20m -run 'ApacheKafka' ./lab
 
@@ -69,6 +69,22 @@ drill: deps ## break the system on purpose, one fault at a time, on both Kafkas,
 .PHONY: drill-short
 drill-short: deps ## the drills that need no Java and end soon
 	go run ./lab drill -short
+
+.PHONY: client-deps
+client-deps: ## install the clients of docs/clients.md that the tests run (Debian: kcat, a JDK, Python with venv)
+	@missing=; \
+	command -v kcat >/dev/null || missing="$$missing kcat"; \
+	for j in "$$JAVA_HOME/bin/java" java /usr/lib/jvm/*/bin/java; do "$$j" --list-modules 2>&1 | grep -q jdk.compiler && break; j=; done; \
+	[ -n "$$j" ] || missing="$$missing openjdk-17-jdk-headless"; \
+	python3 -c 'import ensurepip' 2>/dev/null || missing="$$missing python3-venv"; \
+	[ -z "$$missing" ] || { \
+		echo "installing$$missing"; sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+		$$sudo apt-get update -q && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends $$missing; } >&2
+	@$(MAKE) --no-print-directory bin/python/.pinned
+
+bin/python/.pinned: lab/testdata/clients/requirements.txt
+	python3 -m venv --clear bin/python && bin/python/bin/pip install -q --disable-pip-version-check -r $<
+	@touch $@
 
 .PHONY: bench-kafka
 bench-kafka: KAFKA := real

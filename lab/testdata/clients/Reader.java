@@ -1,0 +1,24 @@
+// A reader in Java around the example of docs/clients.md.
+import java.io.BufferedReader;
+import java.io.InputStreamReader;
+import java.util.Set;
+import redis.clients.jedis.DefaultJedisClientConfig;
+import redis.clients.jedis.HostAndPort;
+import redis.clients.jedis.JedisSentineled;
+
+class Reader {
+    public static void main(String[] args) throws Exception {
+// SNIPPET java-reader
+        var in = new BufferedReader(new InputStreamReader(System.in));
+        for (String line; (line = in.readLine()) != null; ) {
+            var words = line.split(" ");
+            try {
+                var got = words[0].equals("get") ? rdb.get(words[1]) : rdb.set(words[1], "x");
+                System.out.println(got == null ? "nothing" : "value: " + got);
+            } catch (Exception e) {
+                System.out.println("error: " + e.toString().replace('\n', ' '));
+            }
+        }
+        rdb.close();
+    }
+}
