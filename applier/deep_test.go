@@ -1,5 +1,7 @@
 package main
 
+// The tests of deep checks and repairs have the machine for themselves, one after the other: each runs two sites under load.
+
 import (
 	"bytes"
 	"context"
@@ -183,7 +185,6 @@ func (h *half) do(t testing.TB, args ...any) {
 
 // Each kind of difference is found, with its key and its kind, and nothing else is.
 func TestDeepFindsDifferences(t *testing.T) {
-	t.Parallel()
 	p := newPair(t)
 	var records []*kgo.Record
 	at := strconv.FormatInt(time.Now().Add(time.Hour).UnixMilli(), 10)
@@ -263,7 +264,6 @@ var deepOps = flag.Int("deep.ops", 2000, "ops a second that go on during TestDee
 // Nothing that is only under way is a finding: many ops a second from both sites, keys that come and go, keys that expire, counters that never hold still.
 // What does differ is found all the same.
 func TestDeepDoesNotCryWolf(t *testing.T) {
-	t.Parallel()
 	p := newPair(t)
 	keys, perSecond := min(50_000, 5**deepOps), float64(*deepOps)
 	var fill []*kgo.Record
@@ -360,7 +360,6 @@ func TestDeepDoesNotCryWolf(t *testing.T) {
 
 // Whoever was to answer may be gone: the next owner of partition 0 answers when it is asked again.
 func TestDeepSurvivesItsAnswerer(t *testing.T) {
-	t.Parallel()
 	p := newPair(t)
 	const keys = 6000
 	var fill []*kgo.Record
@@ -421,7 +420,6 @@ func (h *half) answering(ctx context.Context, step int) bool {
 
 // A site whose appliers do not know deep checks is named, and the verdict of the log stands.
 func TestDeepWithoutAnAnswer(t *testing.T) {
-	t.Parallel()
 	p := newPair(t)
 	p.dc.deaf.Store(true)
 	r := p.deep(converge.Deep{Silence: 2 * time.Second})
@@ -432,7 +430,6 @@ func TestDeepWithoutAnAnswer(t *testing.T) {
 
 // Values that are too large to be read together with others are looked at alone, and do not keep the others from being settled.
 func TestDeepLargeValues(t *testing.T) {
-	t.Parallel()
 	p := newPair(t)
 	var fill []*kgo.Record
 	for i := range 40 {

@@ -58,7 +58,6 @@ func (h *half) answers(t testing.TB, want string, args ...any) {
 
 // The values of the site that is named go to the other one, through the log; every kind of difference is gone then, and the log is equal as before.
 func TestRepair(t *testing.T) {
-	t.Parallel()
 	p := newPair(t)
 	at := time.Now().Add(time.Hour).UnixMilli()
 	tagged := p.dc.kafka.Op("SET", "{tag}tagged", "right")
@@ -139,7 +138,6 @@ func repairRecord(t testing.TB, h *half, key, dump string, seq int64) *kgo.Recor
 // A write that comes between the reading of a value and its repair is not lost: it stands at the site whose value it was, and the next repair carries it over.
 // If the value were written with an ordinary record, the write would be gone at both sites.
 func TestRepairLosesNoWrite(t *testing.T) {
-	t.Parallel()
 	p := newPair(t)
 	incr := func(key string, n int) {
 		for range n {
@@ -175,7 +173,6 @@ func TestRepairLosesNoWrite(t *testing.T) {
 
 // Keys that are written while they are repaired lose nothing, and are equal in the end.
 func TestRepairUnderLoad(t *testing.T) {
-	t.Parallel()
 	p := newPair(t)
 	const counters = 5
 	var sent [counters]atomic.Int64
@@ -221,7 +218,6 @@ func TestRepairUnderLoad(t *testing.T) {
 
 // A key that still differs behind its repair, because something came in between, is repaired again.
 func TestRepairIsRepeated(t *testing.T) {
-	t.Parallel()
 	p := newPair(t)
 	p.dc.kafka.Append(t, p.dc.kafka.Op("SET", "k", "right"))
 	p.both("right", "GET", "k")
