@@ -149,7 +149,7 @@ func (s *session) poll(ctx context.Context, take func(wal.DigestReply) error) er
 		}
 	})
 	fetches.EachRecord(func(r *kgo.Record) {
-		kind, signature := digestHeaders(r)
+		kind, signature := DigestHeaders(r)
 		if kind != wal.DigestAnswer || failed != nil {
 			return
 		}
@@ -161,8 +161,8 @@ func (s *session) poll(ctx context.Context, take func(wal.DigestReply) error) er
 	return failed
 }
 
-// digestHeaders are the kind of a message of a deep check, empty for other records, and its signature.
-func digestHeaders(r *kgo.Record) (kind wal.DigestKind, signature []byte) {
+// DigestHeaders are the kind of a message of a deep check, empty for other records, and its signature.
+func DigestHeaders(r *kgo.Record) (kind wal.DigestKind, signature []byte) {
 	for _, h := range r.Headers {
 		switch h.Key {
 		case wal.HeaderDigest:

@@ -235,7 +235,7 @@ func (w *watch) poll(ctx context.Context, client *kgo.Client) error {
 		if r.Attrs.IsControl() {
 			return
 		}
-		if kind, _ := digestHeaders(r); kind != "" {
+		if kind, _ := DigestHeaders(r); kind != "" {
 			return // of a deep check
 		}
 		if a, err := wal.ParseAttestation(r.Value); err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/comptech-lab/redis-wal/converge"
 	"github.com/comptech-lab/redis-wal/wal"
 )
 
@@ -39,7 +40,7 @@ func Follow(ctx context.Context, opts []kgo.Opt, log string, since time.Time, lo
 			}
 		})
 		fetches.EachRecord(func(r *kgo.Record) {
-			if kind, signature := digest(r); kind != "" {
+			if kind, signature := converge.DigestHeaders(r); kind != "" {
 				if kind == wal.DigestAsk {
 					asked(r.Value, signature)
 				}
@@ -54,17 +55,4 @@ func Follow(ctx context.Context, opts []kgo.Opt, log string, since time.Time, lo
 		})
 	}
 	return nil
-}
-
-// digest is the kind of a message of a deep check, empty for other records, and its signature.
-func digest(r *kgo.Record) (kind wal.DigestKind, signature []byte) {
-	for _, h := range r.Headers {
-		switch h.Key {
-		case wal.HeaderDigest:
-			kind = wal.DigestKind(h.Value)
-		case wal.HeaderSignature:
-			signature = h.Value
-		}
-	}
-	return kind, signature
 }

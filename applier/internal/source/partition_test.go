@@ -83,17 +83,7 @@ func TestTruncationIsFoundByTheLeaderEpoch(t *testing.T) {
 	for range 4 {
 		k.Append(t, k.Op("SET", "a", "other"))
 	}
-	s, err := New(Options{
-		Kafka: []kgo.Opt{kgo.SeedBrokers(k.Cluster.ListenAddrs()...)}, Log: "redis-writes", Group: "g",
-		OnAssigned: func([]int32) {}, OnRevoked: func([]int32) {},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	ended := make(chan struct{})
-	go func() { defer close(ended); s.Run(ctx) }()
-	t.Cleanup(func() { cancel(); s.Close(); <-ended })
+	ctx, s := run(t, k)
 	p := s.Open(0)
 
 	p.SeekTo(5, 0)
@@ -165,17 +155,7 @@ func TestSeekBelowTheStartIsAnError(t *testing.T) {
 	k := sitetest.NewKafka(t, "redis-writes", 1)
 	k.Append(t, k.Op("SET", "a", "1"), k.Op("SET", "a", "2"), k.Op("SET", "a", "3"))
 	k.Truncate(t, 0, 2)
-	s, err := New(Options{
-		Kafka: []kgo.Opt{kgo.SeedBrokers(k.Cluster.ListenAddrs()...)}, Log: "redis-writes", Group: "g",
-		OnAssigned: func([]int32) {}, OnRevoked: func([]int32) {},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	ended := make(chan struct{})
-	go func() { defer close(ended); s.Run(ctx) }()
-	t.Cleanup(func() { cancel(); s.Close(); <-ended })
+	ctx, s := run(t, k)
 	p := s.Open(0)
 	p.SeekTo(0, -1)
 	if got, err := p.Next(ctx); err == nil {

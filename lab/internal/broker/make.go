@@ -2,7 +2,6 @@ package broker
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 
@@ -10,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/comptech-lab/redis-wal/lab/internal/await"
+	"github.com/comptech-lab/redis-wal/lab/internal/manifest"
 )
 
 // CreateTopic makes the topic of a KafkaTopic, and returns in words what of it this Kafka has too few brokers for; empty = it is made as
@@ -17,7 +17,7 @@ import (
 func (k *Kafka) CreateTopic(ctx context.Context, t Topic) (less string, err error) {
 	configs := make(map[string]*string, len(t.Spec.Config))
 	for name, v := range t.Spec.Config {
-		s, err := text(v)
+		s, err := manifest.Text(v)
 		if err != nil {
 			return "", fmt.Errorf("%s: spec.config.%s: %w", t, name, err)
 		}
@@ -87,17 +87,4 @@ func (k *Kafka) CreateUser(ctx context.Context, u User, password string) error {
 		}
 		return scrams.Error()
 	})
-}
-
-// text is a value of a free map as Kafka wants it.
-func text(v any) (string, error) {
-	switch v := v.(type) {
-	case string:
-		return v, nil
-	case bool:
-		return strconv.FormatBool(v), nil
-	case float64:
-		return strconv.FormatFloat(v, 'f', -1, 64), nil
-	}
-	return "", errors.New("want a string, a number or a boolean")
 }

@@ -5,6 +5,7 @@ package manifest
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 )
 
 // Object is one Kubernetes object as plain data.
@@ -41,4 +42,17 @@ func As[T any](o Object) (T, error) {
 		return out, fmt.Errorf("%v %v: %w", o["kind"], o["metadata"], err)
 	}
 	return out, nil
+}
+
+// Text is a value of a free map as Kafka and Connect want it: everything is a string there.
+func Text(v any) (string, error) {
+	switch v := v.(type) {
+	case string:
+		return v, nil
+	case bool:
+		return strconv.FormatBool(v), nil
+	case float64:
+		return strconv.FormatFloat(v, 'f', -1, 64), nil
+	}
+	return "", fmt.Errorf("%v: want a string, a number or a boolean", v)
 }

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"github.com/comptech-lab/redis-wal/lab/internal/manifest"
 )
 
 // keys says of each configuration key that the stand-in knows what it does with the value.
@@ -16,7 +18,7 @@ type keys map[string]func(value string) error
 func read(path string, config map[string]any, known keys) error {
 	var errs []error
 	for _, key := range slices.Sorted(maps.Keys(config)) {
-		value, err := Text(config[key])
+		value, err := manifest.Text(config[key])
 		if err == nil {
 			if apply, ok := known[key]; ok {
 				err = apply(value)
@@ -29,19 +31,6 @@ func read(path string, config map[string]any, known keys) error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// Text is a value of a free map as Connect sees it: everything is a string there.
-func Text(v any) (string, error) {
-	switch v := v.(type) {
-	case string:
-		return v, nil
-	case bool:
-		return strconv.FormatBool(v), nil
-	case float64:
-		return strconv.FormatFloat(v, 'f', -1, 64), nil
-	}
-	return "", fmt.Errorf("%v: want a string, a number or a boolean", v)
 }
 
 // meaningless is for keys about replicas, other connectors or other clients than the stand-in has.

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/comptech-lab/redis-wal/lab/internal/manifest"
 )
 
 // The transforms and predicates that the stand-in has, by Connect's class names.
@@ -61,7 +63,7 @@ func (t *taker) take(key string) string {
 		return ""
 	}
 	delete(t.config, key)
-	s, err := Text(v)
+	s, err := manifest.Text(v)
 	if err != nil {
 		t.errs = append(t.errs, fmt.Errorf("%q: %w", key, err))
 	}

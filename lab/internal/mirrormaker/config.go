@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/comptech-lab/redis-wal/lab/internal/java"
+	"github.com/comptech-lab/redis-wal/lab/internal/manifest"
 	"github.com/comptech-lab/redis-wal/lab/internal/mirror"
 )
 
@@ -155,7 +156,7 @@ func (m *MirrorMaker) connectors() (map[string]map[string]string, error) {
 func texts(path string, config map[string]any) (map[string]string, error) {
 	out := make(map[string]string, len(config))
 	for key, v := range config {
-		s, err := mirror.Text(v)
+		s, err := manifest.Text(v)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %q: %w", path, key, err)
 		}
