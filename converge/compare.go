@@ -64,7 +64,7 @@ type Statement struct {
 	Offset     int64 // of the barrier in the site's log
 	Epoch      wal.Epoch
 	Root       wal.Hash
-	Sealed     bool
+	Sealed     bool   // the stream
 	N          uint64 // records of the stream that count in this epoch
 	H          wal.Hash
 	Refused    wal.Count
@@ -76,7 +76,7 @@ type Statement struct {
 func statementOf(a wal.Attestation) Statement {
 	s := a.Streams[a.Barrier.Origin]
 	return Statement{
-		TopicID: a.TopicID, Offset: a.Offset, Epoch: a.Epoch, Root: a.Root, Sealed: a.Sealed, N: s.N, H: s.H,
+		TopicID: a.TopicID, Offset: a.Offset, Epoch: a.Epoch, Root: a.Root, Sealed: s.Sealed, N: s.N, H: s.H,
 		Refused: a.Refused, Expired: a.Expired, LagRecords: a.Lag, Time: a.Time,
 	}
 }
@@ -92,9 +92,6 @@ func compare(origin string, sites [2]string, a, b *Statement) Result {
 	switch {
 	case why == "":
 		return Result{State: Converged, Notes: notes(sites, a, b)}
-	case a.Epoch.IsNone() && (a.Sealed || b.Sealed):
-		// The seal before the first epoch closes both streams but stands in one: where it cuts the other one depends on the site.
-		return unknown("sealed before the first epoch, and %s", why)
 	default:
 		return Result{State: Diverged, Why: why}
 	}

@@ -33,7 +33,12 @@ func att(site string, number uint64, n uint64, change ...func(*wal.Attestation))
 }
 
 func in(e wal.Epoch) func(*wal.Attestation) { return func(a *wal.Attestation) { a.Epoch = e } }
-func sealed(a *wal.Attestation)             { a.Sealed = true }
+func sealed(a *wal.Attestation)             { seal(a, true) }
+func seal(a *wal.Attestation, sealed bool) {
+	s := a.Streams[a.Barrier.Origin]
+	s.Sealed = sealed
+	a.Streams[a.Barrier.Origin] = s
+}
 func of(origin string) func(*wal.Attestation) {
 	return func(a *wal.Attestation) { a.Barrier.Origin = origin }
 }
@@ -63,8 +68,8 @@ func TestCompare(t *testing.T) {
 		{"both sealed", att("dc", 1, 5, in(epoch1), sealed), att("dr", 1, 5, in(epoch1), sealed), converge.Converged, ""},
 		{"a lost seal", att("dc", 1, 5, in(epoch1), sealed), att("dr", 1, 5, in(epoch1)), converge.Diverged, "only dc has counted a seal"},
 		{"sealed before the first epoch, equal", att("dc", 1, 5, sealed), att("dr", 1, 5, sealed), converge.Converged, ""},
-		{"sealed before the first epoch, cut elsewhere", att("dc", 1, 5, sealed), att("dr", 1, 4, sealed), converge.Unknown, "sealed before the first epoch"},
-		{"sealed before the first epoch, at one site", att("dc", 1, 5, sealed), att("dr", 1, 5), converge.Unknown, "sealed before the first epoch"},
+		{"sealed before the first epoch, cut elsewhere", att("dc", 1, 5, sealed), att("dr", 1, 4, sealed), converge.Diverged, "dc has counted 5 records, dr 4"},
+		{"the other stream is sealed", att("dc", 1, 5), att("dr", 1, 5, func(a *wal.Attestation) { a.Streams["dr"] = wal.StreamState{Sealed: true} }), converge.Converged, ""},
 		{"one site twice", att("dc", 1, 5), att("dc", 1, 5), converge.Unknown, "both attestations are of dc"},
 		{"two barriers", att("dc", 1, 5), att("dr", 2, 5), converge.Unknown, "two barriers"},
 		{"two partitions", att("dc", 1, 5), att("dr", 1, 5, func(a *wal.Attestation) { a.Partition = 4 }), converge.Unknown, "partitions 3 and 4"},
@@ -216,7 +221,7 @@ func TestTrackerOrderDoesNotMatter(t *testing.T) {
 			a := att(rapid.SampledFrom([]string{"dc", "dr"}).Draw(t, "site"), number, number+rapid.Uint64Range(0, 1).Draw(t, "extra"))
 			a.Barrier.ID = fmt.Sprint(number, rapid.SampledFrom([]string{"", "x"}).Draw(t, "owner"))
 			a.Epoch = rapid.SampledFrom([]wal.Epoch{{}, {}, epoch1}).Draw(t, "epoch")
-			a.Sealed = rapid.Bool().Draw(t, "sealed")
+			seal(&a, rapid.Bool().Draw(t, "sealed"))
 			a.Barrier.Origin = rapid.SampledFrom([]string{"dc", "dr"}).Draw(t, "origin")
 			// One offset is one attestation: what a site says of a place does not change.
 			a.Offset = int64(len(all))

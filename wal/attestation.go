@@ -8,17 +8,18 @@ import (
 // AttestationVersion is the version of the attestation's format.
 const AttestationVersion = 1
 
-// Attestation is an applier's statement of what it has decided of a partition up to a barrier.
+// Attestation is an applier's statement of what it has decided of a partition up to a barrier, a seal or an activate.
 type Attestation struct {
 	Version   int                    `json:"v"`
 	Site      string                 `json:"site"`
 	Partition int32                  `json:"partition"`
 	TopicID   TopicID                `json:"topicId"` // of the log at Site
-	Offset    int64                  `json:"offset"`  // of the barrier at Site
-	Barrier   AttestedBarrier        `json:"barrier"`
+	Offset    int64                  `json:"offset"`  // of the control record at Site
+	Barrier   AttestedBarrier        `json:"barrier,omitzero"`
+	Fence     *AttestedFence         `json:"fence,omitempty"` // instead of Barrier
 	Epoch     Epoch                  `json:"epoch"`
+	Activate  string                 `json:"activate,omitempty"` // id of the activate that opened the epoch
 	Root      Hash                   `json:"root"`
-	Sealed    bool                   `json:"sealed"`
 	Streams   map[string]StreamState `json:"streams"` // by origin site
 	Refused   Count                  `json:"refused"`
 	Expired   uint64                 `json:"expired"` // records that arrived with their expiry over
@@ -37,10 +38,21 @@ type AttestedBarrier struct {
 	Time   int64  `json:"time"` // when it was appended, ms since 1970
 }
 
+// AttestedFence says that a seal or an activate was decided.
+type AttestedFence struct {
+	Type    ControlType `json:"type"`
+	ID      string      `json:"id"`
+	Origin  string      `json:"origin"`  // the site where it was appended
+	Counted bool        `json:"counted"` // it did what it says; otherwise it came too late, and changed nothing
+	// Closings are the epochs that have ended at Site since the sites were settled last, the one that this activate ended at the end.
+	Closings []Closing `json:"closings,omitempty"`
+}
+
 // StreamState is a [Stream] in an attestation.
 type StreamState struct {
 	N       uint64 `json:"n"`
 	H       Hash   `json:"h"`
+	Sealed  bool   `json:"sealed,omitempty"`
 	FencedN uint64 `json:"fn"`
 	FencedH Hash   `json:"fh"`
 }
@@ -52,10 +64,25 @@ func AttestationKey(site string, partition int32) string {
 
 // Attest states position p of the site s.Self at barrier b, which stands at offset p.Next-1.
 func (p *Position) Attest(s Sites, partition int32, origin Origin, b *Barrier) Attestation {
+	a := p.state(s, partition)
+	a.Barrier = AttestedBarrier{Origin: s.Name(origin), Number: b.Number, ID: b.ID, Time: b.Time}
+	return a
+}
+
+// AttestFence states checkpoint c of the site s.Self at a seal or an activate, which stands at offset c.Next-1.
+func (c *Checkpoint) AttestFence(s Sites, partition int32, f AttestedFence) Attestation {
+	a := c.state(s, partition)
+	if f.Type == TypeActivate {
+		f.Closings = c.Closings
+	}
+	a.Fence = &f
+	return a
+}
+
+func (p *Position) state(s Sites, partition int32) Attestation {
 	a := Attestation{
 		Version: AttestationVersion, Site: s.Self, Partition: partition, TopicID: p.TopicID, Offset: p.Next - 1,
-		Barrier: AttestedBarrier{Origin: s.Name(origin), Number: b.Number, ID: b.ID, Time: b.Time},
-		Epoch:   p.Epoch, Root: p.Root, Sealed: p.Sealed, Streams: map[string]StreamState{},
+		Epoch: p.Epoch, Activate: p.Activate, Root: p.Root, Streams: map[string]StreamState{},
 		Refused: p.Refused, Expired: p.Expired, Level: Level,
 	}
 	for _, o := range Origins {
@@ -73,8 +100,12 @@ func ParseAttestation(value []byte) (Attestation, error) {
 	if a.Version != AttestationVersion {
 		return a, fmt.Errorf("attestation: version %d, this one knows %d", a.Version, AttestationVersion)
 	}
-	if a.Site == "" || a.Barrier.ID == "" || a.Barrier.Origin == "" || a.Partition < 0 {
-		return a, fmt.Errorf("attestation: site, partition and barrier are required")
+	if a.Site == "" || a.Partition < 0 {
+		return a, fmt.Errorf("attestation: site and partition are required")
+	}
+	barrier, fence := a.Barrier.ID != "" && a.Barrier.Origin != "", a.Fence != nil && a.Fence.ID != "" && a.Fence.Origin != ""
+	if barrier == fence {
+		return a, fmt.Errorf("attestation: a barrier, or a seal or activate, is required")
 	}
 	return a, nil
 }

@@ -11,7 +11,7 @@ type Field struct{ Name, Value string }
 
 // PositionFields are the names of the fields that hold a position, in the order of [Position.Values].
 func PositionFields(s Sites) []string {
-	names := []string{"next", "leader-epoch", "topic-id", "epoch", "root", "sealed"}
+	names := []string{"next", "leader-epoch", "topic-id", "epoch", "root", "sealed", "activate"}
 	for _, o := range Origins {
 		site := s.Name(o)
 		names = append(names, "n."+site, "h."+site, "f.n."+site, "f.h."+site)
@@ -20,15 +20,52 @@ func PositionFields(s Sites) []string {
 }
 
 // AppendValues appends the values of the fields that [PositionFields] names, in the same order.
-func (p *Position) AppendValues(dst []string) []string {
+func (p *Position) AppendValues(dst []string, s Sites) []string {
 	i64 := func(n int64) string { return strconv.FormatInt(n, 10) }
 	u64 := func(n uint64) string { return strconv.FormatUint(n, 10) }
-	dst = append(dst, i64(p.Next), i64(int64(p.LeaderEpoch)), p.TopicID.String(), p.Epoch.String(), p.Root.String(), FormatBool(p.Sealed))
+	dst = append(dst, i64(p.Next), i64(int64(p.LeaderEpoch)), p.TopicID.String(), p.Epoch.String(), p.Root.String(), p.sealedText(s), p.Activate)
 	for _, o := range Origins {
-		s := &p.Streams[o]
-		dst = append(dst, u64(s.N), s.H.String(), u64(s.FencedN), s.FencedH.String())
+		st := &p.Streams[o]
+		dst = append(dst, u64(st.N), st.H.String(), u64(st.FencedN), st.FencedH.String())
 	}
 	return append(dst, u64(p.Refused.N), p.Refused.H.String(), u64(p.Expired), i64(p.Timestamp), i64(p.Reported))
+}
+
+// sealedText is 0, or the names of the sites whose streams are sealed. Two are before the first epoch only.
+func (p *Position) sealedText(s Sites) string {
+	local, mirrored := p.Streams[Local].Sealed, p.Streams[Mirrored].Sealed
+	switch {
+	case local && mirrored:
+		return min(s.Self, s.Peer) + " " + max(s.Self, s.Peer)
+	case local:
+		return s.Self
+	case mirrored:
+		return s.Peer
+	}
+	return "0"
+}
+
+func (p *Position) parseSealed(v string, s Sites) error {
+	switch v {
+	case "0":
+		return nil
+	case "1": // as format 1 had it before a seal was one stream's: what may be closed is closed
+		for _, o := range Origins {
+			p.Streams[o].Sealed = p.Epoch.IsNone() || p.Epoch.Site == s.Name(o)
+		}
+		return nil
+	}
+	for _, name := range strings.Split(v, " ") {
+		switch name {
+		case s.Self:
+			p.Streams[Local].Sealed = true
+		case s.Peer:
+			p.Streams[Mirrored].Sealed = true
+		default:
+			return fmt.Errorf("%q is neither %q nor %q", name, s.Self, s.Peer)
+		}
+	}
+	return nil
 }
 
 // FormatBool is 0 or 1, as a field says it.
@@ -83,8 +120,8 @@ func parseRing(s string) (Ring, error) {
 
 // Fields is the whole checkpoint as a Redis hash.
 func (c *Checkpoint) Fields(s Sites) []Field {
-	names, values := PositionFields(s), c.AppendValues(nil)
-	out := make([]Field, 0, len(names)+2)
+	names, values := PositionFields(s), c.AppendValues(nil, s)
+	out := make([]Field, 0, len(names)+3)
 	for i, name := range names {
 		out = append(out, Field{name, values[i]})
 	}
@@ -95,6 +132,9 @@ func (c *Checkpoint) Fields(s Sites) []Field {
 		if c.Repeating[o] {
 			out = append(out, Field{RepeatingField(s, o), FormatBool(true)})
 		}
+	}
+	if len(c.Closings) > 0 {
+		out = append(out, Field{ClosingsField, FormatClosings(c.Closings)})
 	}
 	return out
 }
@@ -134,7 +174,8 @@ func ParseCheckpoint(fields map[string]string, s Sites) (Checkpoint, error) {
 	parse("topic-id", text(&p.TopicID))
 	parse("epoch", func(v string) (err error) { p.Epoch, err = ParseEpoch(v); return err })
 	parse("root", text(&p.Root))
-	parse("sealed", func(v string) (err error) { p.Sealed, err = strconv.ParseBool(v); return err })
+	parse("sealed", func(v string) error { return p.parseSealed(v, s) })
+	p.Activate = fields["activate"] // older versions, which knew no epochs, did not write it
 	for _, o := range Origins {
 		site, st := s.Name(o), &p.Streams[o]
 		parse("n."+site, u64(&st.N))
@@ -157,6 +198,11 @@ func ParseCheckpoint(fields map[string]string, s Sites) (Checkpoint, error) {
 			if c.Repeating[o], bad = strconv.ParseBool(v); bad != nil {
 				bad = fmt.Errorf("checkpoint: field %s=%q: %w", RepeatingField(s, o), v, bad)
 			}
+		}
+	}
+	if v, ok := fields[ClosingsField]; ok && bad == nil {
+		if c.Closings, bad = parseClosings(v); bad != nil {
+			bad = fmt.Errorf("checkpoint: field %s: %w", ClosingsField, bad)
 		}
 	}
 	for name := range fields {

@@ -44,19 +44,23 @@ type Barrier struct {
 	Time       int64  `json:"time"`       // when it was appended, ms since 1970, for lag only
 }
 
-// Seal closes the stream of the active site. It counts iff the position's epoch is Epoch.
+// Seal closes the stream in which it stands. It counts iff the position's epoch is Epoch, and the stream is open: in an epoch it is the active site's; before the
+// first one it is that of the site that will not write.
 type Seal struct {
 	ID    string `json:"id"`
 	Epoch Epoch  `json:"epoch"` // null: none yet
 }
 
-// Activate opens an epoch whose writer is the site where the record was first appended.
+// Activate opens an epoch whose writer is the site where the record was first appended. It counts iff that site is Epoch.Site and Epoch is greater than the
+// position's.
 type Activate struct {
 	ID     string `json:"id"`
 	Epoch  Epoch  `json:"epoch"`
 	Reason string `json:"reason"` // for people
 	// Settles names the two roots that this activate makes equal again; absent = none.
 	Settles []Hash `json:"settles,omitempty"`
+	// Closes is the id of the activate whose epoch this one must close for Settles to hold.
+	Closes string `json:"closes,omitempty"`
 }
 
 // Replay is a tail record once more, as part of a failback.
@@ -231,19 +235,22 @@ func (a *Activate) complete() error {
 	if n := len(a.Settles); n != 0 && n != 2 {
 		return fmt.Errorf("settles has %d roots; want two, or none at all", n)
 	}
+	if (len(a.Settles) > 0) != (a.Closes != "") {
+		return errors.New("settles and closes go together: a root is settled under the activate that the failback began with, or not at all")
+	}
 	return needID(a.ID)
 }
 
 func (p *Replay) complete() error {
-	if p.Activate == "" || p.Key == nil || p.Level < 1 || p.Timestamp < 0 {
-		return errors.New("activate, key, timestamp and level are required")
+	if p.Activate == "" || p.Key == nil || p.Level < 1 || p.Timestamp < 0 || p.Seq < 0 {
+		return errors.New("activate, key, timestamp and level are required, and seq is at least 0")
 	}
 	return needID(p.ID)
 }
 
 func (p *Resolve) complete() error {
-	if p.Activate == "" || p.Producer == "" {
-		return errors.New("activate and producer are required")
+	if p.Activate == "" || p.Producer == "" || p.Seq < 0 {
+		return errors.New("activate and producer are required, and seq is at least 0")
 	}
 	return needID(p.ID)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -173,7 +174,8 @@ func TestControl(t *testing.T) {
 		{"seal before the first epoch", record(TypeSeal, `{"id":"s","epoch":null}`, nil), "", ""},
 		{"seal", record(TypeSeal, `{"id":"s","epoch":`+epoch+`}`, nil), "", ""},
 		{"activate", record(TypeActivate, `{"id":"a","epoch":`+epoch+`,"reason":"drill"}`, nil), "", ""},
-		{"settling activate", record(TypeActivate, `{"id":"a","epoch":`+epoch+`,"reason":"","settles":["`+strings.Repeat("0", 32)+`","`+strings.Repeat("1", 32)+`"]}`, nil), "", ""},
+		{"settling activate", record(TypeActivate, `{"id":"a","epoch":`+epoch+`,"reason":"","settles":["`+strings.Repeat("0", 32)+`","`+strings.Repeat("1", 32)+`"],"closes":"f"}`, nil), "", ""},
+		{"an activate that settles under none", record(TypeActivate, `{"id":"a","epoch":`+epoch+`,"reason":"","settles":["`+strings.Repeat("0", 32)+`","`+strings.Repeat("1", 32)+`"]}`, nil), ReasonMalformedControl, ""},
 		{"replay", record(TypeReplay, `{"id":"r","activate":"a","key":"aw==","value":null,"timestamp":1,"level":1,"contentType":"","producer":"p","seq":1}`, nil), "", ""},
 		{"resolve", record(TypeResolve, `{"id":"r","activate":"a","producer":"p","seq":1}`, nil), "", ""},
 		{"repair", record(TypeRepair, `{"id":"r","activate":"a","key":"aw==","dump":null,"expireAt":0,"next":5}`, nil), "", ""},
@@ -253,14 +255,18 @@ func drawCheckpoint(t *rapid.T) Checkpoint {
 	count := rapid.Uint64()
 	c := Checkpoint{Position: Position{
 		Next: rapid.Int64Min(0).Draw(t, "next"), LeaderEpoch: rapid.Int32().Draw(t, "leader-epoch"), TopicID: TopicID(h("topic-id")),
-		Root: h("root"), Sealed: rapid.Bool().Draw(t, "sealed"), Refused: Count{count.Draw(t, "refused.n"), h("refused.h")},
+		Root: h("root"), Refused: Count{count.Draw(t, "refused.n"), h("refused.h")},
 		Expired: count.Draw(t, "expired.n"), Timestamp: rapid.Int64().Draw(t, "ts"), Reported: rapid.Int64().Draw(t, "reported"),
 	}}
 	if rapid.Bool().Draw(t, "epoch") {
 		c.Epoch = Epoch{rapid.Uint32().Draw(t, "generation"), rapid.Uint32().Draw(t, "minor"), "dr"}
+		c.Activate = rapid.String().Draw(t, "activate")
+	}
+	for i := range rapid.IntRange(0, 3).Draw(t, "closings") {
+		c.Closings = append(c.Closings, c.Close(Sites{Self: "dc", Peer: "dr"}, int64(i)))
 	}
 	for _, o := range Origins {
-		c.Streams[o] = Stream{count.Draw(t, "n"), h("h"), count.Draw(t, "f.n"), h("f.h")}
+		c.Streams[o] = Stream{N: count.Draw(t, "n"), H: h("h"), Sealed: rapid.Bool().Draw(t, "sealed"), FencedN: count.Draw(t, "f.n"), FencedH: h("f.h")}
 		for range rapid.IntRange(0, RingSize+3).Draw(t, "marks") {
 			c.Barriers[o] = c.Barriers[o].Add(Mark{rapid.StringMatching(`[0-9a-f]{16}`).Draw(t, "id"), count.Draw(t, "number"), count.Draw(t, "n"), h("h")})
 		}
@@ -280,7 +286,7 @@ func TestCheckpointRoundTrip(t *testing.T) {
 		}
 		fields["of-a-later-version"] = "1"
 		got, err := ParseCheckpoint(fields, sites)
-		if err != nil || got.Position != want.Position || got.Repeating != want.Repeating {
+		if err != nil || got.Position != want.Position || got.Repeating != want.Repeating || !reflect.DeepEqual(got.Closings, want.Closings) {
 			t.Fatalf("got %+v %v, %v\nwant %+v %v", got.Position, got.Repeating, err, want.Position, want.Repeating)
 		}
 		for _, o := range Origins {

@@ -1,6 +1,9 @@
 package wal
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // Judge says of the records of one partition what they mean, by the rules that both sites share: it knows the log's name, its
 // partition count and the signing key, and nothing of Redis, positions or time. One Judge is for one goroutine.
@@ -14,7 +17,7 @@ type Judge struct {
 	decoder Decoder
 }
 
-// Judged is what a record means. Either Control is set, or Exec says what Redis is to execute; of a repair both are.
+// Judged is what a record means. Either Control is set, or Exec says what Redis is to execute; of a repair and of a replay both are.
 type Judged struct {
 	Envelope
 	Control *Control
@@ -43,8 +46,14 @@ func (j *Judge) Judge(r *Record) (Judged, error) {
 		return out, poison(ReasonUnmarked, "neither header %s nor part of the mirror's transaction; producers must set %s", HeaderLocal, HeaderLocal)
 	}
 	if e.Control != nil {
-		if out.Control, err = j.Signer.Control(r, e); err == nil && out.Control.Repair != nil {
-			out.Exec, err = j.repair(r, out.Control.Repair)
+		if out.Control, err = j.Signer.Control(r, e); err != nil {
+			return out, err
+		}
+		switch c := out.Control; {
+		case c.Repair != nil:
+			out.Exec, err = j.repair(r, c.Repair)
+		case c.Replay != nil:
+			out.Exec, err = j.replay(r, c.Replay)
 		}
 		return out, err
 	}
@@ -67,6 +76,21 @@ func (j *Judge) repair(r *Record, p *Repair) (Executable, error) {
 		return Executable{}, poison(ReasonMalformedControl, "repair of key %.64q, which belongs into partition %d of %d, not %d", p.Key, want, j.Partitions, r.Partition)
 	}
 	return Executable{Wire: p.Op().AppendRESP(nil), Commands: 1, ExpireAt: p.ExpireAt, Frees: p.Dump == nil}, nil
+}
+
+// replay is what a tail record does, judged by its own level and timestamp, as it was where it was applied.
+func (j *Judge) replay(r *Record, p *Replay) (Executable, error) {
+	if p.Level > Level {
+		return Executable{}, &HaltError{
+			Reason: "level",
+			Remedy: "upgrade the appliers of this site, then the producers",
+			Err:    fmt.Errorf("a replay of a record of level %d, this applier knows up to %d", p.Level, Level),
+		}
+	}
+	if want := Partition(p.Key, j.Partitions); want != r.Partition {
+		return Executable{}, poison(ReasonMalformedControl, "replay of key %.64q, which belongs into partition %d of %d, not %d", p.Key, want, j.Partitions, r.Partition)
+	}
+	return j.decoder.Decode(p.Level, p.Key, p.Value, p.ContentType, p.Timestamp)
 }
 
 // Reset gives back the memory of the executables that Judge returned since the last Reset. Call it when their batch is over.

@@ -95,7 +95,8 @@ func (t *TopicID) UnmarshalText(text []byte) error {
 type Stream struct {
 	N       uint64 // records counted
 	H       Hash   // chain hash over them
-	FencedN uint64 // records fenced
+	Sealed  bool   // closed by a seal until the next activate that counts
+	FencedN uint64 // records fenced, in all epochs
 	FencedH Hash   // chain hash over them
 }
 
@@ -111,13 +112,18 @@ type Position struct {
 	LeaderEpoch int32 // of the record before Next
 	TopicID     TopicID
 	Epoch       Epoch
-	Root        Hash // over the closings of all epochs
-	Sealed      bool
+	Activate    string    // id of the activate that opened the epoch; empty: none yet
+	Root        Hash      // over the closings of all epochs
 	Streams     [2]Stream // by Origin
 	Refused     Count     // commands that Redis refused
 	Expired     uint64    // records that set an expiry which was over when they were applied
 	Timestamp   int64     // of the record before Next, ms since 1970
 	Reported    int64     // refused commands of records below this offset are in the DLQ
+}
+
+// Open reports whether records of an origin count here. Without an epoch both streams are open, then that of the active site; a sealed one is not.
+func (p *Position) Open(o Origin, s Sites) bool {
+	return !p.Streams[o].Sealed && (p.Epoch.IsNone() || p.Epoch.Site == s.Name(o))
 }
 
 // Mark is a barrier that was decided: what its origin's stream was there.
@@ -176,4 +182,6 @@ type Checkpoint struct {
 	// Repeating says that a stream repeats what was decided before: the last barrier of its origin was a repeat, and none with a number
 	// above the highest came since. By Origin.
 	Repeating [2]bool
+	// Closings are the epochs that have ended here since the sites were settled last, oldest first, at most MaxClosings.
+	Closings []Closing
 }

@@ -164,11 +164,12 @@ func (w *worker) take(b *plan.Batch, pending *[]wal.Record, n int) *plan.Batch {
 	return b
 }
 
-// copy writes what the batch passes over to the DLQ. The batch is not sent before Kafka has acknowledged it. What was written for a batch that
+// copy writes what the batch passes over to the DLQ and to the topic of fenced records. The batch is not sent before Kafka has acknowledged it. What was written for a batch that
 // came to nothing is not written again: the plan of the same records is the same.
 func (w *worker) copy(ctx context.Context, b *plan.Batch) error {
-	copies := slices.DeleteFunc(b.Copies, func(c wal.Record) bool { return c.Offset < w.copied })
-	if len(copies) == 0 {
+	known := func(c wal.Record) bool { return c.Offset < w.copied }
+	copies, fenced := slices.DeleteFunc(b.Copies, known), slices.DeleteFunc(b.Fenced, known)
+	if len(copies)+len(fenced) == 0 {
 		return nil
 	}
 	for reason, n := range b.Counts.Poison {
@@ -179,10 +180,23 @@ func (w *worker) copy(ctx context.Context, b *plan.Batch) error {
 		w.app.once.log(w.logger, slog.LevelWarn, fmt.Sprint("late ", w.part), "", "repeats that are too old to tell: listed in the DLQ, not applied; more are counted in wal_late_total",
 			"records", b.Counts.Late, "topic", wal.DLQTopic(w.app.rules.Log))
 	}
-	if err := w.app.copies(ctx, wal.DLQTopic(w.app.rules.Log), copies); err != nil {
-		return err
+	if len(fenced) > 0 {
+		w.app.once.log(w.logger, slog.LevelWarn, fmt.Sprint("fenced ", w.part), b.To.Epoch.String(), "records of a stream that is not open: kept, not applied; more are counted in wal_fenced_total",
+			"records", len(fenced), "epoch", b.To.Epoch.String(), "topic", wal.FencedTopic(w.app.rules.Log), "remedy", "have the application write to the active site; docs/runbook.md says how to replay what was fenced")
 	}
-	w.copied = copies[len(copies)-1].Offset + 1
+	for topic, some := range map[string][]wal.Record{wal.DLQTopic(w.app.rules.Log): copies, wal.FencedTopic(w.app.rules.Log): fenced} {
+		if len(some) == 0 {
+			continue
+		}
+		if err := w.app.copies(ctx, topic, some); err != nil {
+			return err
+		}
+	}
+	for _, some := range [][]wal.Record{copies, fenced} {
+		if len(some) > 0 {
+			w.copied = max(w.copied, some[len(some)-1].Offset+1)
+		}
+	}
 	return nil
 }
 
@@ -204,17 +218,23 @@ func (w *worker) applied(ctx context.Context, conn *sink.Conn, b *plan.Batch, re
 		w.logger.Warn("a stream repeats what was decided before: the mirror was rewound, or made anew; records without wal-seq are applied again, and the next check tells",
 			"offset", b.From.Next)
 	}
-	if b.Barrier != nil {
+	if b.Fence != nil {
+		w.logger.Info("decided a "+string(b.Fence.Type), "id", b.Fence.ID, "origin", w.app.rules.Sites.Name(b.Fence.Origin), "counted", b.Fence.Counted, "epoch", b.To.Epoch.String(),
+			"root", b.To.Root.String())
+	}
+	if b.Barrier != nil || b.Fence != nil {
 		if !durable {
 			n, err := conn.WaitReplicas(ctx, w.app.cfg.WaitReplicas, replicasTimeout)
 			durable = err == nil && n >= w.app.cfg.WaitReplicas
 			if !durable {
-				w.logger.Warn("barrier not attested: too few replicas confirmed it", "want", w.app.cfg.WaitReplicas, "confirmed", n, "error", err)
+				w.logger.Warn("not attested: too few replicas confirmed it", "want", w.app.cfg.WaitReplicas, "confirmed", n, "error", err)
 			}
 		}
 		if durable {
 			w.attest(ctx, conn, b)
 		}
+	}
+	if b.Barrier != nil {
 		w.look(ctx, conn, b)
 	}
 	w.settle(b.To, durable)
@@ -228,7 +248,13 @@ func (w *worker) applied(ctx context.Context, conn *sink.Conn, b *plan.Batch, re
 }
 
 func (w *worker) attest(ctx context.Context, conn *sink.Conn, b *plan.Batch) {
-	a := b.To.Attest(w.app.rules.Sites, w.part, b.Barrier.Origin, &b.Barrier.Barrier)
+	sites := w.app.rules.Sites
+	var a wal.Attestation
+	if b.Barrier != nil {
+		a = b.To.Attest(sites, w.part, b.Barrier.Origin, &b.Barrier.Barrier)
+	} else {
+		a = b.To.AttestFence(sites, w.part, wal.AttestedFence{Type: b.Fence.Type, ID: b.Fence.ID, Origin: sites.Name(b.Fence.Origin), Counted: b.Fence.Counted})
+	}
 	a.Time, a.Applier, a.Redis = time.Now().UnixMilli(), w.app.version, conn.RedisVersion()
 	a.Lag = w.app.lag(w.part, b.To.Next)
 	a.Refused = w.refused // those up to the barrier, whatever batches they came in

@@ -17,6 +17,7 @@ type metrics struct {
 	poison    *metric.CounterVec
 	refused   *metric.Counter
 	fenced    *metric.Counter
+	void      *metric.Counter
 	duplicate *metric.Counter
 	late      *metric.Counter
 	rewinds   *metric.Counter
@@ -33,6 +34,7 @@ type metrics struct {
 	halted      *metric.GaugeVec
 	converged   *metric.GaugeVec
 	epoch       *metric.GaugeVec
+	open        *metric.GaugeVec
 	replLag     *metric.Gauge
 	linkUp      *metric.Gauge
 	redis       *metric.GaugeVec
@@ -49,6 +51,7 @@ func newMetrics(version string) *metrics {
 	m.poison = counterVec("wal_poison_total", "Records that can never be applied and were listed in the DLQ, by reason.", "reason")
 	m.refused = counter("wal_refused_total", "Commands that Redis answered with an error inside an applied transaction.")
 	m.fenced = counter("wal_fenced_total", "Records of a stream that was not open, kept and not applied.")
+	m.void = counter("wal_void_total", "Control records of the fence that came too late to count: seals, activates, resolves and repairs of another epoch.")
 	m.duplicate = counter("wal_duplicates_total", "Repeats of a producer's sequence or of a barrier, not executed.")
 	m.late = counter("wal_late_total", "Repeats that are too old to tell whether they were executed: not executed now, and listed in the DLQ.")
 	m.rewinds = counter("wal_mirror_rewinds_total", "Times that a stream began to repeat what was decided: the mirror was rewound, or made anew.")
@@ -64,6 +67,7 @@ func newMetrics(version string) *metrics {
 	m.halted = gaugeVec("wal_partition_halted", "1 while a partition is halted, by reason.", "partition", "reason")
 	m.converged = gaugeVec("wal_converged", "1 if both sites attest the same at the newest comparable barrier, 0 if they differ, by owned partition and origin site.", "partition", "origin")
 	m.epoch = gaugeVec("wal_epoch", "Generation of the partition's epoch; 0 = none yet, both streams are open.", "partition")
+	m.open = gaugeVec("wal_open", "1 if records of this origin site count, 0 if they are fenced, by owned partition.", "partition", "origin")
 	m.replLag = gauge("redis_replication_lag_bytes", "Replication offset of the primary minus that of its farthest replica.")
 	m.linkUp = gauge("redis_master_link_up", "Replicas whose link to the primary is up.")
 	m.redis = gaugeVec("wal_build_info", "1, with the versions of the applier and of the primary.", "applier", "redis")
@@ -82,6 +86,8 @@ func (m *metrics) batch(part int32, sites wal.Sites, b *plan.Batch, refused int,
 		m.poison.WithLabelValues(string(reason)).Add(float64(n))
 	}
 	m.refused.Add(float64(refused))
+	m.fenced.Add(float64(b.Counts.Fenced[wal.Local] + b.Counts.Fenced[wal.Mirrored]))
+	m.void.Add(float64(b.Counts.Void))
 	m.duplicate.Add(float64(b.Counts.Repeats))
 	m.late.Add(float64(b.Counts.Late))
 	m.rewinds.Add(float64(b.Counts.Rewinds))
@@ -102,7 +108,7 @@ func (m *metrics) unhalt(part int32) {
 // forget removes what is shown of a partition that another applier owns now.
 func (m *metrics) forget(part int32) {
 	label := metric.Labels{"partition": strconv.Itoa(int(part))}
-	for _, v := range []*metric.GaugeVec{m.lag, m.lagTime, m.halted, m.converged, m.epoch} {
+	for _, v := range []*metric.GaugeVec{m.lag, m.lagTime, m.halted, m.converged, m.epoch, m.open} {
 		v.DeletePartialMatch(label)
 	}
 }

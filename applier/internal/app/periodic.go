@@ -140,6 +140,13 @@ func (a *App) measure(ends map[int32]int64) {
 		a.metrics.lag.WithLabelValues(label).Set(float64(lag))
 		a.metrics.lagTime.WithLabelValues(label).Set(age)
 		a.metrics.epoch.WithLabelValues(label).Set(float64(p.Epoch.Generation))
+		for _, o := range wal.Origins {
+			open := 0.0
+			if p.Open(o, a.rules.Sites) {
+				open = 1
+			}
+			a.metrics.open.WithLabelValues(label, a.rules.Sites.Name(o)).Set(open)
+		}
 	}
 }
 

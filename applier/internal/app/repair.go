@@ -89,7 +89,7 @@ func (d *digests) value(ctx context.Context, client *redis.Client, part int32, k
 	var dump *redis.StringCmd
 	var expire *redis.DurationCmd
 	_, err := client.TxPipelined(ctx, func(p redis.Pipeliner) error {
-		at = p.HMGet(ctx, wal.CheckpointKey(d.app.cfg.Log, part), "next", "epoch", "sealed")
+		at = p.HMGet(ctx, wal.CheckpointKey(d.app.cfg.Log, part), "next", "epoch", "sealed", "activate")
 		dump = p.Dump(ctx, key)
 		expire = p.PExpireTime(ctx, key)
 		return nil
@@ -105,8 +105,15 @@ func (d *digests) value(ctx context.Context, client *redis.Client, part int32, k
 	if r.Next, err = strconv.ParseInt(next, 10, 64); err != nil {
 		return r, fmt.Errorf("checkpoint: next: %w", err)
 	}
-	if fields[1] != (wal.Epoch{}).String() || fields[2] != wal.FormatBool(false) {
-		return r, fmt.Errorf("it is in epoch %v; appliers of this version repair before the first one only", fields[1])
+	epoch, err := wal.ParseEpoch(fmt.Sprint(fields[1]))
+	if err != nil {
+		return r, fmt.Errorf("checkpoint: %w", err)
+	}
+	if fields[2] != wal.FormatBool(false) || !epoch.IsNone() && epoch.Site != d.app.cfg.Site {
+		return r, fmt.Errorf("%s is not open in epoch %s: a repair of it would not count", d.app.cfg.Site, epoch)
+	}
+	if !epoch.IsNone() {
+		r.Activate = fmt.Sprint(fields[3])
 	}
 	text, err := dump.Result()
 	switch {

@@ -18,7 +18,6 @@ const (
 	HaltLogStart   = "log-start"  // Redis is empty and the log does not start at its beginning
 	HaltCheckpoint = "checkpoint" // the checkpoint cannot be read, or is missing beside others
 	HaltPoison     = "poison"     // APPLIER_POISON=halt
-	HaltControl    = "control"    // a control record that this version does not act on
 	HaltTable      = "table"      // Redis does not know a command that the table allows
 	HaltExec       = "exec"       // Redis answered inside a transaction as it never should
 )

@@ -17,18 +17,21 @@ import (
 type Batch struct {
 	From wal.Checkpoint // what the batch was planned on
 	To   wal.Checkpoint // what holds once it is applied
-	// RingChanged says which rings of To differ from From's, by origin.
-	RingChanged [2]bool
+	// RingChanged says which rings of To differ from From's, by origin; ClosingsChanged, whether its closings do.
+	RingChanged     [2]bool
+	ClosingsChanged bool
 
 	Records  []wal.Record // what it decides
 	Wire     [][]byte     // commands for Redis in order, as RESP; they alias records or the planner's memory
 	Ops      []Op         // which record each of them came from
 	Commands int          // how many commands Wire holds
 	Copies   []wal.Record // must be in the DLQ before the batch commits
+	Fenced   []wal.Record // must be in the topic of fenced records before the batch commits
 	// Memory is the commands, as RESP, that keep the windows of repeats; MemoryCommands is how many they are.
 	Memory         []byte
 	MemoryCommands int
 	Barrier        *Barrier // the barrier that ends the batch, if one does
+	Fence          *Fence   // the seal or activate that ends the batch, if one does
 	Counts         Counts
 	Bytes          int // of keys and values
 }
@@ -51,6 +54,8 @@ type Barrier struct {
 type Counts struct {
 	Records int    // decided, transaction markers left out
 	Applied [2]int // executed, by origin
+	Fenced  [2]int // kept and not applied, by origin
+	Void    int    // seals, activates, repairs and resolves that came too late to count
 	Poison  map[wal.Reason]int
 	Expired int
 	// Repeats of a sequence or of a barrier, not executed; Late, those among them that were too old to tell, and listed in the DLQ.
@@ -170,7 +175,7 @@ func (p *Planner) Plan(in Input) (*Batch, int, error) {
 	n := 0
 	for n < len(in.Records) {
 		r := &in.Records[n]
-		if b.Barrier != nil || b.Counts.Records >= p.rules.MaxRecords || b.Bytes >= p.rules.MaxBytes || n > 0 && (r.Offset == in.Alone || in.Records[n-1].Offset == in.Alone) {
+		if b.Barrier != nil || b.Fence != nil || b.Counts.Records >= p.rules.MaxRecords || b.Bytes >= p.rules.MaxBytes || n > 0 && (r.Offset == in.Alone || in.Records[n-1].Offset == in.Alone) {
 			break
 		}
 		err := p.decide(b, r, in)
@@ -222,29 +227,52 @@ func (p *Planner) decide(b *Batch, r *wal.Record, in Input) error {
 	if err != nil {
 		return err
 	}
-	if j.Control != nil {
-		if err := p.known(j, &b.To.Position); err != nil {
-			return err
-		}
+	if err := p.fits(&j); err != nil {
+		return err
 	}
-	if executes(&j) && in.Freeing && !j.Exec.Frees {
+	counts := p.counts(&b.To.Position, &j)
+	if counts && executes(&j) && in.Freeing && !j.Exec.Frees {
 		return errNeedsMemory
 	}
 	b.Counts.Records++
 	b.Bytes += len(r.Key) + len(r.Value)
-	if !p.first(b, r, &j, in.Producers) {
-		b.advance(r)
-		return nil
+	if p.first(b, r, &j, in.Producers) {
+		p.meet(b, r, &j, counts, in)
 	}
-	if j.Control != nil && j.Control.Barrier != nil {
-		b.barrier(*j.Control.Barrier, j.Origin)
-		b.advance(r)
-		return nil
+	b.advance(r)
+	return nil
+}
+
+// meet decides a record that its stream does not repeat.
+func (p *Planner) meet(b *Batch, r *wal.Record, j *wal.Judged, counts bool, in Input) {
+	switch c := j.Control; {
+	case c != nil && c.Barrier != nil:
+		b.barrier(*c.Barrier, j.Origin)
+	case c != nil && c.Seal != nil:
+		b.fence(wal.TypeSeal, c.Seal.ID, j.Origin, counts)
+		b.To.Streams[j.Origin].Sealed = b.To.Streams[j.Origin].Sealed || counts
+	case c != nil && c.Activate != nil:
+		b.fence(wal.TypeActivate, c.Activate.ID, j.Origin, counts)
+		if counts {
+			b.activate(c.Activate, r, p.rules.Sites)
+		}
+	case c != nil && c.Resolve != nil && counts:
+		in.Producers.at([]byte(c.Resolve.Producer), r.Offset).Applied.Meet(c.Resolve.Seq)
+	case counts:
+		p.apply(b, r, j, in)
+	case c == nil || c.Replay != nil:
+		p.keep(b, r, j)
+	default:
+		b.Counts.Void++
 	}
+}
+
+// apply counts a record, and has it executed unless it was before.
+func (p *Planner) apply(b *Batch, r *wal.Record, j *wal.Judged, in Input) {
 	s := &b.To.Streams[j.Origin]
 	s.N++
 	s.H = p.chain.Next(s.H, r, &j.Envelope)
-	if p.unexecuted(b, r, &j, in.Producers) && executes(&j) {
+	if p.unexecuted(b, r, j, in.Producers) && executes(j) {
 		b.Wire = append(b.Wire, j.Exec.Wire)
 		b.Ops = append(b.Ops, Op{Offset: r.Offset, Origin: j.Origin, N: s.N, Commands: j.Exec.Commands})
 		b.Commands += j.Exec.Commands
@@ -254,14 +282,12 @@ func (p *Planner) decide(b *Batch, r *wal.Record, in Input) error {
 			b.Counts.Expired++
 		}
 	}
-	b.advance(r)
-	return nil
 }
 
 // executes reports whether a record is one that Redis here may have to execute. A repair is the value that its origin site has, so it is for the other one:
 // at its origin it would undo what was written since the value was read.
 func executes(j *wal.Judged) bool {
-	return j.Control == nil || j.Control.Repair != nil && j.Origin == wal.Mirrored
+	return j.Control == nil || j.Control.Replay != nil || j.Control.Repair != nil && j.Origin == wal.Mirrored
 }
 
 // first reports whether a record is none that its stream repeats. What it repeats is decided already: it is neither executed nor counted.
@@ -297,10 +323,14 @@ func (p *Planner) first(b *Batch, r *wal.Record, j *wal.Judged, known *Producers
 // unexecuted reports whether a record was not executed before, in whatever stream: a client that moved to the other site sends there
 // again what was not acknowledged. It is counted all the same, because the sites see the two streams in different orders.
 func (p *Planner) unexecuted(b *Batch, r *wal.Record, j *wal.Judged, known *Producers) bool {
-	if j.Producer == nil {
+	producer, sequence := j.Producer, j.Sequence
+	if j.Control != nil && j.Control.Replay != nil { // it is the record that it repeats
+		producer, sequence = []byte(j.Control.Replay.Producer), j.Control.Replay.Seq
+	}
+	if len(producer) == 0 {
 		return true
 	}
-	switch known.at(j.Producer, r.Offset).Applied.Meet(j.Sequence) {
+	switch known.at(producer, r.Offset).Applied.Meet(sequence) {
 	case wal.Repeated:
 		b.Counts.Repeats++
 		return false
@@ -346,18 +376,10 @@ func (p *Planner) poison(b *Batch, r *wal.Record, origin wal.Origin, bad *wal.Po
 	return nil
 }
 
-// known halts at a control record that must not be passed over. Only barriers, and repairs before the first epoch, have a meaning so far: the streams of both
-// sites are open.
-func (p *Planner) known(j wal.Judged, at *wal.Position) error {
-	if r := j.Control.Repair; r != nil && r.Activate == wal.NoActivate && at.Epoch.IsNone() && !at.Sealed {
+// fits halts at a barrier that tells of another partition count.
+func (p *Planner) fits(j *wal.Judged) error {
+	if j.Control == nil || j.Control.Barrier == nil {
 		return nil
-	}
-	if j.Control.Type != wal.TypeBarrier {
-		return &wal.HaltError{
-			Reason: HaltControl,
-			Remedy: "upgrade the appliers of this site to a version that knows the fence",
-			Err:    fmt.Errorf("control record %q, which this version does not act on", j.Control.Type),
-		}
 	}
 	if n := j.Control.Barrier.Partitions; n != p.rules.Partitions {
 		return &wal.HaltError{

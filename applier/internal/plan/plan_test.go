@@ -119,11 +119,6 @@ func TestPlanEndsABatchBySize(t *testing.T) {
 func TestPlanHalts(t *testing.T) {
 	t.Parallel()
 	rules := testRules()
-	seal := func() wal.Record {
-		value := []byte(`{"id":"s","epoch":null}`)
-		return wal.Record{Value: value, Headers: append(rules.Signer.Headers(0, wal.TypeSeal, value),
-			wal.Header{Key: wal.HeaderProducer, Value: []byte("p")}, wal.Header{Key: wal.HeaderSeq, Value: []byte("1")})}
-	}()
 	unknown := wal.Record{Value: []byte("{}"), Headers: append(rules.Signer.Headers(0, "erase", []byte("{}")),
 		wal.Header{Key: wal.HeaderProducer, Value: []byte("p")}, wal.Header{Key: wal.HeaderSeq, Value: []byte("1")})}
 	otherCount := rules
@@ -139,7 +134,6 @@ func TestPlanHalts(t *testing.T) {
 		{"a record below the position", 5, rec(4, "SET", "x", "1"), HaltTruncated},
 		{"a higher level", 0, wal.Record{Headers: []wal.Header{{Key: "wal", Value: []byte("2")}}}, "level"},
 		{"the broker's own time", 0, appendTime, "log-append-time"},
-		{"a seal, which this version does not act on", 0, seal, HaltControl},
 		{"a signed control record of unknown type", 0, unknown, "control-type"},
 		{"a barrier that counts other partitions", 0, barrier(otherCount, 0, 1), HaltPartitions},
 	}

@@ -2,7 +2,6 @@ package plan
 
 import (
 	"encoding/json"
-	"errors"
 	"strconv"
 	"strings"
 	"testing"
@@ -56,20 +55,25 @@ func TestPlanRepairThatMustNotCount(t *testing.T) {
 	t.Parallel()
 	rules := testRules()
 	good := wal.Repair{Activate: wal.NoActivate, Key: []byte("x"), Dump: []byte("dump")}
-	begun := wal.Checkpoint{Position: wal.Position{Epoch: wal.Epoch{Generation: 1, Site: "dc"}}}
-	sealed := wal.Checkpoint{Position: wal.Position{Sealed: true}}
+	begun := wal.Checkpoint{Position: wal.Position{Epoch: wal.Epoch{Generation: 1, Site: rules.Sites.Peer}, Activate: "an id"}}
+	var sealed wal.Checkpoint
+	sealed.Streams[wal.Mirrored].Sealed = true
 	under := good
 	under.Activate = "some id"
 	for name, tt := range map[string]struct {
 		from   wal.Checkpoint
 		repair wal.Repair
 	}{
-		"in an epoch": {begun, good}, "sealed": {sealed, good}, "under an activate that this version does not know": {wal.Checkpoint{}, under},
+		"in an epoch": {begun, good}, "sealed": {sealed, good}, "before the epoch that it is for": {wal.Checkpoint{}, under}, "in another epoch than it is for": {begun, under},
 	} {
-		_, _, err := New(rules).Plan(Input{From: tt.from, Records: []wal.Record{mirrored(repairOf(rules, 0, 1, tt.repair))}, Producers: NewProducers(nil), Alone: -1})
-		if h, ok := errors.AsType[*wal.HaltError](err); !ok || h.Reason != HaltControl {
-			t.Errorf("%s: got %v, want a halt", name, err)
+		b, _ := mustPlan(t, New(rules), tt.from, mirrored(repairOf(rules, 0, 1, tt.repair)))
+		if b.Commands != 0 || b.Counts.Void != 1 || b.To.Streams[wal.Mirrored].N != 0 || len(b.Fenced) != 0 {
+			t.Errorf("%s: it executes %q, %+v", name, b.Wire, b.Counts)
 		}
+	}
+	under.Activate = "an id"
+	if b, _ := mustPlan(t, New(rules), begun, mirrored(repairOf(rules, 0, 1, under))); b.Commands != 1 || b.To.Streams[wal.Mirrored].N != 1 {
+		t.Errorf("in its own epoch it executes %q", b.Wire)
 	}
 	elsewhere := "a"
 	for wal.Partition([]byte(elsewhere), rules.Partitions) == 0 {

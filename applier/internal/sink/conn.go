@@ -169,9 +169,9 @@ func (c *Conn) hurry() { _ = c.net.SetDeadline(time.Now().Add(stopTimeout)) }
 
 // appendCheckpoint appends the HSET of the fields that the batch changes, and keeps the values that Redis will then hold.
 func (c *Conn) appendCheckpoint(out []byte, b *plan.Batch) []byte {
-	before, after := c.values, b.To.AppendValues(c.spare[:0])
+	before, after := c.values, b.To.AppendValues(c.spare[:0], c.sites)
 	if len(before) == 0 || c.valuesOf != b.From.Position {
-		before = b.From.AppendValues(before[:0])
+		before = b.From.AppendValues(before[:0], c.sites)
 	}
 	changed := append(c.args[:0], "HSET", c.ckpt)
 	for i := range after {
@@ -186,6 +186,9 @@ func (c *Conn) appendCheckpoint(out []byte, b *plan.Batch) []byte {
 		if b.To.Repeating[o] != b.From.Repeating[o] {
 			changed = append(changed, wal.RepeatingField(c.sites, o), wal.FormatBool(b.To.Repeating[o]))
 		}
+	}
+	if b.ClosingsChanged {
+		changed = append(changed, wal.ClosingsField, wal.FormatClosings(b.To.Closings))
 	}
 	c.values, c.valuesOf, c.spare, c.args = after, b.To.Position, before, changed
 	return appendCommand(out, changed...)

@@ -21,7 +21,7 @@ local fields = {}
 for k = 1, n do fields[k] = ARGV[1 + k] end
 local at = redis.call('HMGET', KEYS[1], unpack(fields))
 for k = 1, n do
-  if at[k] ~= ARGV[1 + n + k] then return 'MOVED' end
+  if (at[k] or '') ~= ARGV[1 + n + k] then return 'MOVED' end -- an older version left some out
 end
 local i, errors = 2 + 2 * n, {}
 while i <= #ARGV do
@@ -57,7 +57,7 @@ func (c *Conn) Free(ctx context.Context, b *plan.Batch) ([]plan.Refused, error) 
 		return nil, fmt.Errorf("free memory: %w", err) // not reached: these bytes were judged, or written here
 	}
 	eval := append([]string{"EVAL", freeScript, "1", c.ckpt, strconv.Itoa(len(c.fields))}, c.fields...)
-	eval = b.From.AppendValues(eval)
+	eval = b.From.AppendValues(eval, c.sites)
 	for _, args := range op.Commands {
 		if len(args) > maxFreeArgs {
 			return nil, ErrTooWide

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"testing"
 	"time"
 
@@ -271,16 +272,17 @@ func roundTrip(t *testing.T, b *bench) {
 	c, cp := b.join(t)
 	next := batch(cp, []string{"SET", "a", "1"})
 	to := &next.To
-	to.LeaderEpoch, to.Root, to.Sealed, to.Epoch = 3, wal.Hash{1, 2}, true, wal.Epoch{Generation: 1, Minor: 2, Site: "dr"}
-	to.Streams[wal.Mirrored] = wal.Stream{N: 7, H: wal.Hash{3}, FencedN: 1, FencedH: wal.Hash{4}}
+	to.LeaderEpoch, to.Root, to.Activate, to.Epoch = 3, wal.Hash{1, 2}, "a-1", wal.Epoch{Generation: 1, Minor: 2, Site: "dr"}
+	to.Streams[wal.Mirrored] = wal.Stream{N: 7, H: wal.Hash{3}, Sealed: true, FencedN: 1, FencedH: wal.Hash{4}}
 	to.Refused, to.Expired, to.Timestamp, to.Reported = wal.Count{N: 1, H: wal.Hash{5}}, 2, 1234, 1
 	to.Barriers[wal.Mirrored] = to.Barriers[wal.Mirrored].Add(wal.Mark{ID: "b1", Number: 1, N: 7, H: wal.Hash{3}})
 	next.RingChanged[wal.Mirrored] = true
+	to.Closings, next.ClosingsChanged = []wal.Closing{cp.Close(wal.Sites{Self: "dc", Peer: "dr"}, 5)}, true
 	if _, err := b.commit(c, next); err != nil {
 		t.Fatal(err)
 	}
 	_, got := b.join(t)
-	if got.Position != to.Position || len(got.Barriers[wal.Mirrored]) != 1 || got.Barriers[wal.Mirrored][0] != to.Barriers[wal.Mirrored][0] {
+	if got.Position != to.Position || len(got.Barriers[wal.Mirrored]) != 1 || got.Barriers[wal.Mirrored][0] != to.Barriers[wal.Mirrored][0] || !reflect.DeepEqual(got.Closings, to.Closings) {
 		t.Errorf("got  %+v\nwant %+v", got, *to)
 	}
 }

@@ -1,0 +1,93 @@
+package plan
+
+import (
+	"fmt"
+
+	"github.com/comptech-lab/redis-wal/wal"
+)
+
+// The fence: which records count. Whether a record of a stream does is decided by the order inside that stream, and by whether a greater activate was seen
+// before; never by a clock, by another site's answer, or by configuration. Taking any of these rules away makes a counterexample in the model (fencemodel).
+
+// Fence is a seal or an activate that was decided.
+type Fence struct {
+	Type   wal.ControlType
+	ID     string
+	Origin wal.Origin
+	// Counted says that it did what it says; otherwise it came too late.
+	Counted bool
+}
+
+// counts reports whether a record changes anything but the position, as far as the fence is concerned.
+func (p *Planner) counts(at *wal.Position, j *wal.Judged) bool {
+	open := at.Open(j.Origin, p.rules.Sites)
+	switch c := j.Control; {
+	case c == nil:
+		return open
+	case c.Seal != nil:
+		return open && at.Epoch == c.Seal.Epoch
+	case c.Activate != nil: // in the own stream of the site that it activates, and greater than what was seen: no other condition
+		return c.Activate.Epoch.Site == p.rules.Sites.Name(j.Origin) && c.Activate.Epoch.Compare(at.Epoch) > 0
+	case c.Replay != nil:
+		return open && under(at, c.Replay.Activate)
+	case c.Resolve != nil:
+		return open && under(at, c.Resolve.Activate)
+	case c.Repair != nil:
+		return open && under(at, c.Repair.Activate)
+	}
+	return true
+}
+
+// under reports whether the position's epoch was opened by that very activate: else a failback that was overtaken would go on in an epoch that is not its own.
+func under(at *wal.Position, activate string) bool {
+	if at.Epoch.IsNone() {
+		return activate == wal.NoActivate
+	}
+	return activate == at.Activate
+}
+
+// fence ends the batch with a seal or an activate.
+func (b *Batch) fence(t wal.ControlType, id string, o wal.Origin, counted bool) {
+	b.Fence = &Fence{Type: t, ID: id, Origin: o, Counted: counted}
+	if !counted {
+		b.Counts.Void++
+	}
+}
+
+// activate closes the epoch and begins the next one. What was counted lives on in the root, so that a tail stays visible.
+func (b *Batch) activate(a *wal.Activate, r *wal.Record, sites wal.Sites) {
+	at := &b.To.Position
+	closing := at.Close(sites, r.Offset)
+	b.ClosingsChanged = true
+	if a.Closes != "" && a.Closes == at.Activate && (a.Settles[0] == at.Root || a.Settles[1] == at.Root) {
+		at.Root = closing.Settled(r.Value)
+		b.To.Closings = []wal.Closing{closing} // a tail is looked for in what was not settled
+	} else {
+		at.Root = closing.Next()
+		kept := b.To.Closings
+		kept = kept[max(0, len(kept)+1-wal.MaxClosings):]
+		b.To.Closings = append(kept[:len(kept):len(kept)], closing)
+	}
+	at.Epoch, at.Activate = a.Epoch, a.ID
+	for o := range at.Streams {
+		s := &at.Streams[o]
+		s.N, s.H, s.Sealed = 0, wal.Hash{}, false
+	}
+}
+
+// keep passes a record over to the topic of fenced records.
+func (p *Planner) keep(b *Batch, r *wal.Record, j *wal.Judged) {
+	s := &b.To.Streams[j.Origin]
+	s.FencedN++
+	s.FencedH = p.chain.Next(s.FencedH, r, &j.Envelope)
+	b.Counts.Fenced[j.Origin]++
+	origin := p.rules.Sites.Name(j.Origin)
+	reason, detail := "not-active", fmt.Sprintf("%s is not the active site in epoch %s", origin, b.To.Epoch)
+	switch {
+	case s.Sealed:
+		reason, detail = "sealed", fmt.Sprintf("the stream of %s is sealed in epoch %s", origin, b.To.Epoch)
+	case b.To.Open(j.Origin, p.rules.Sites):
+		reason, detail = "overtaken", fmt.Sprintf("it counts under activate %q only, and epoch %s was opened by another", j.Control.Replay.Activate, b.To.Epoch)
+	}
+	b.Fenced = append(b.Fenced, r.Copy(p.rules.Sites.Self, p.rules.Log, b.From.TopicID, origin, wal.ClassFenced, reason, detail))
+}
