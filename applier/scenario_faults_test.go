@@ -35,6 +35,7 @@ func (s *site) release(*testscript.TestScript, []string) error {
 func (s *site) refuse(_ *testscript.TestScript, args []string) error {
 	f, ok := map[string]kfake.Fault{
 		"dlq":    {Keys: []kmsg.Key{kmsg.Produce}, Topic: wal.DLQTopic("redis-writes"), Err: kerr.NotEnoughReplicas},
+		"fenced": {Keys: []kmsg.Key{kmsg.Produce}, Topic: wal.FencedTopic("redis-writes"), Err: kerr.NotEnoughReplicas},
 		"attest": {Keys: []kmsg.Key{kmsg.Produce}, Topic: wal.AttestTopic("redis-writes"), Err: kerr.TopicAuthorizationFailed},
 		"commit": {Keys: []kmsg.Key{kmsg.OffsetCommit}, Topic: "redis-writes", Err: kerr.GroupAuthorizationFailed},
 	}[args[0]]

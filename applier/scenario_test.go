@@ -56,6 +56,7 @@ func TestScenarios(t *testing.T) {
 			"struck":   verb((*site).struck),
 			"cut":      verb((*site).cut),
 			"dlq":      verb((*site).dlq),
+			"fenced":   verb((*site).fenced),
 			"metric":   verb((*site).metric),
 			"atleast":  verb((*site).atLeast),
 			"unhalted": verb((*site).unhalted),
@@ -440,6 +441,15 @@ func (s *site) cut(*testscript.TestScript, []string) error {
 
 // dlq PARTITION N CLASS REASON [OFFSET]: waits for the n-th record of a class in the DLQ and looks at its headers.
 func (s *site) dlq(_ *testscript.TestScript, args []string) error {
+	return s.copied(wal.DLQTopic("redis-writes"), args)
+}
+
+// fenced PARTITION N REASON [OFFSET]: waits for the n-th fenced record and looks at its headers.
+func (s *site) fenced(_ *testscript.TestScript, args []string) error {
+	return s.copied(wal.FencedTopic("redis-writes"), slices.Insert(slices.Clone(args), 2, string(wal.ClassFenced)))
+}
+
+func (s *site) copied(topic string, args []string) error {
 	p, err1 := strconv.Atoi(args[0])
 	n, err2 := strconv.Atoi(args[1])
 	if err := errors.Join(err1, err2); err != nil {
@@ -447,7 +457,7 @@ func (s *site) dlq(_ *testscript.TestScript, args []string) error {
 	}
 	h := map[string]string{}
 	for all := 1; n > 0; all++ {
-		r := s.kafka.Read(s.t(), wal.DLQTopic("redis-writes"), int32(p), all)[all-1]
+		r := s.kafka.Read(s.t(), topic, int32(p), all)[all-1]
 		for _, x := range r.Headers {
 			h[x.Key] = string(x.Value)
 		}

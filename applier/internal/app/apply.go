@@ -219,7 +219,7 @@ func (w *worker) applied(ctx context.Context, conn *sink.Conn, b *plan.Batch, re
 			"offset", b.From.Next)
 	}
 	if b.Fence != nil {
-		w.logger.Info("decided a "+string(b.Fence.Type), "id", b.Fence.ID, "origin", w.app.rules.Sites.Name(b.Fence.Origin), "counted", b.Fence.Counted, "epoch", b.To.Epoch.String(),
+		w.logger.Info(string(b.Fence.Type)+" decided", "id", b.Fence.ID, "origin", w.app.rules.Sites.Name(b.Fence.Origin), "counted", b.Fence.Counted, "epoch", b.To.Epoch.String(),
 			"root", b.To.Root.String())
 	}
 	if b.Barrier != nil || b.Fence != nil {

@@ -1,0 +1,81 @@
+// Package writer moves the writer from one site to the other: planned ([Cutover]), or because the other one is gone ([Takeover]). It only appends control records and
+// reads what the appliers attest; what counts is decided by the appliers, alike at both sites, from the log alone (docs/fence.md). So whatever is
+// interrupted here is taken up by running it again, and two operators at once cannot make two writers.
+package writer
+
+import (
+	"context"
+	"time"
+
+	"github.com/comptech-lab/redis-wal/converge"
+	"github.com/comptech-lab/redis-wal/wal"
+)
+
+// Site is one site as an operator reaches it.
+type Site interface {
+	// Identity says what the site calls itself and its log. It does not change.
+	Identity() Identity
+	// Append appends signed control records to the site's log, in the order given, and returns their offsets when Kafka has acknowledged all. After an error some may stand
+	// there: control records bear that, because they are known by their producer and sequence, or do nothing a second time.
+	Append(ctx context.Context, controls []Control) ([]int64, error)
+	// Follow hands on the attestations on the site's own topic, of both sites, that were published since a time, then those that come, until ctx ends or
+	// each returns an error, which it returns. Caught is called once, when those that were there at the beginning have been handed on.
+	Follow(ctx context.Context, since time.Time, each func(wal.Attestation) error, caught func()) error
+	// Ends are the offsets between which each partition of the log lies now: the first record's, and the one after the last that is committed.
+	Ends(ctx context.Context) (Ends, error)
+	// Records hands on the records of a partition of the log from an offset to, not including, another. Transaction markers are left out.
+	Records(ctx context.Context, partition int32, from, to int64, each func(wal.Record) error) error
+	// Copies hands on the copies in one of the log's lists that are there now, partition by partition, each in its order. Repeats of a copy are left out.
+	Copies(ctx context.Context, list List, each func(Copy) error) error
+	// Check runs the convergence check from this site.
+	Check(ctx context.Context, timeout time.Duration) (converge.Report, error)
+}
+
+// Identity is what a site is called.
+type Identity struct {
+	Sites      wal.Sites `json:"sites"` // seen from the site
+	Log        string    `json:"log"`
+	Partitions int32     `json:"partitions"`
+}
+
+// Control is a control record to be appended. Exactly one of the payloads is set; wal-sig is added where it is appended.
+type Control struct {
+	Partition int32         `json:"partition"`
+	Seal      *wal.Seal     `json:"seal,omitempty"`
+	Activate  *wal.Activate `json:"activate,omitempty"`
+	Replay    *wal.Replay   `json:"replay,omitempty"`
+	Resolve   *wal.Resolve  `json:"resolve,omitempty"`
+	Barrier   *wal.Barrier  `json:"barrier,omitempty"`
+	// Producer and Seq are the record's wal-producer and wal-seq. An empty Producer is one of the appending process, with the next sequence.
+	Producer string `json:"producer,omitempty"`
+	Seq      int64  `json:"seq,omitempty"`
+}
+
+// Ends are the ends of a log.
+type Ends struct {
+	TopicID wal.TopicID `json:"topicId"`
+	Start   []int64     `json:"start"`
+	End     []int64     `json:"end"`
+}
+
+// List is one of the lists beside a log.
+type List string
+
+// The lists.
+const (
+	Fenced List = "fenced" // records of a stream that was not open
+	DLQ    List = "dlq"    // records that could not be applied
+)
+
+// Copy is a record in a list.
+type Copy struct {
+	wal.Record             // as it stood in the log; Partition and Offset are those of the log
+	TopicID    wal.TopicID // of the log
+	Site       string      // whose applier wrote the copy
+	Origin     string      // the site where the record was first appended
+	Class      wal.Class
+	Reason     string
+	Detail     string
+	End        int64  // of class unconfirmed: the offset after the last one that it speaks of
+	Without    string // what was left out because it would be too large: value, key or headers
+}
