@@ -49,11 +49,19 @@ func (w *Window) Meet(sequence int64) Meeting {
 		return FirstMeeting
 	case w.next-seq > WindowSize:
 		return BelowWindow
-	case w.bits == nil && w.next-seq <= uint64(w.run), w.bits != nil && w.bits.has(seq):
+	case w.met(seq):
 		return Repeated
 	}
 	w.spread().set(seq)
 	return FirstMeeting
+}
+
+// met reports whether a sequence in the window was met.
+func (w *Window) met(seq uint64) bool {
+	if w.bits == nil {
+		return w.next-seq <= uint64(w.run)
+	}
+	return w.bits.has(seq)
 }
 
 // raise makes seq the highest one.
@@ -162,6 +170,30 @@ type Producer struct {
 	Seen [2]Window // by Origin
 	// Applied are the sequences that were executed, whatever the stream.
 	Applied Window
+	// Fenced are sequences that were fenced and not executed since, with those between them that never came. So what is replayed long after is told from what was
+	// executed, though it is far below the window.
+	Fenced Ranges
+}
+
+// Fence notes that a record with a sequence was fenced, unless it was, or may have been, executed before.
+func (p *Producer) Fence(sequence int64) {
+	a, n := &p.Applied, len(p.Fenced)
+	switch {
+	case n > 0 && sequence > p.Fenced[n-1].Last && a.next <= uint64(p.Fenced[n-1].First):
+		p.Fenced[n-1].Last = sequence // nothing between was executed: so a producer that skips sequences needs no more room
+	case uint64(sequence) >= a.next, a.next-uint64(sequence) <= WindowSize && !a.met(uint64(sequence)):
+		p.Fenced.Add(sequence)
+	}
+}
+
+// Execute says what is known of a sequence that is to be executed, and notes that it was.
+func (p *Producer) Execute(sequence int64) Meeting {
+	m := p.Applied.Meet(sequence)
+	if m == BelowWindow && p.Fenced.Has(sequence) {
+		m = FirstMeeting
+	}
+	p.Fenced.Remove(sequence)
+	return m
 }
 
 // AppendText appends what stands in Redis of it: last=123 dc=42/42 applied=42/42, without the windows that have met nothing.
@@ -175,6 +207,9 @@ func (p *Producer) AppendText(dst []byte, s Sites) []byte {
 	}
 	if p.Applied.next > 0 {
 		dst = p.Applied.append(append(dst, " applied="...))
+	}
+	if len(p.Fenced) > 0 {
+		dst = p.Fenced.append(append(dst, " fenced="...))
 	}
 	return dst
 }
@@ -194,6 +229,8 @@ func ParseProducer(text string, s Sites) (Producer, error) {
 			p.Seen[Mirrored], err = parseWindow(value)
 		case i > 0 && name == "applied":
 			p.Applied, err = parseWindow(value)
+		case i > 0 && name == "fenced":
+			p.Fenced, err = parseRanges(value)
 		default:
 			err = fmt.Errorf("%q is not known here", word)
 		}

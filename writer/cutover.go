@@ -112,6 +112,7 @@ type cutover struct {
 
 	sealedAt map[int32]time.Time // when a seal was asked for, by partition
 	asked    map[ask]time.Time
+	began    map[int32]wal.Epoch // in which this cutover sealed a partition
 	closed   []closing // by partition
 }
 
@@ -119,6 +120,7 @@ type cutover struct {
 type ask struct {
 	partition int32
 	move      move
+	epoch     wal.Epoch
 }
 
 func (c *cutover) names() (from, to string) {
@@ -174,7 +176,7 @@ func (c *cutover) run(ctx context.Context) error {
 	if !c.out.Already {
 		c.Progress(fmt.Sprintf("%d partitions: %d to be sealed at %s, %d sealed already, %d done already", len(moves), todo[seal], from, todo[activate]+todo[await], todo[done]))
 	}
-	c.sealedAt, c.asked = map[int32]time.Time{}, map[ask]time.Time{}
+	c.sealedAt, c.asked, c.began = map[int32]time.Time{}, map[ask]time.Time{}, map[int32]wal.Epoch{}
 	if err := c.w.until(ctx, func() (bool, error) { return c.step(ctx) }); err != nil {
 		return err
 	}
@@ -281,11 +283,19 @@ func (c *cutover) step(ctx context.Context) (bool, error) {
 			continue
 		}
 		finished = false
-		if m == await || time.Since(c.asked[ask{p, m}]) < appendAgain {
+		this := ask{p, m, q.to.Epoch}
+		if m == await || time.Since(c.asked[this]) < appendAgain {
 			continue
 		}
-		c.asked[ask{p, m}] = time.Now()
+		c.asked[this] = time.Now()
 		if m == seal {
+			if began, ok := c.began[p]; ok && began != this.epoch {
+				return false, &StopError{
+					Partition: p, Why: fmt.Sprintf("somebody else moved the writer meanwhile: %s is active in epoch %s", from, this.epoch),
+					Remedy: "agree on who writes, and run it again",
+				}
+			}
+			c.began[p] = this.epoch
 			if _, ok := c.sealedAt[p]; !ok {
 				c.sealedAt[p] = time.Now()
 			}

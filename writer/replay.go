@@ -57,6 +57,9 @@ func bySize(copies []Copy) func(yield func([]Copy) bool) {
 	}
 }
 
+// block is how many offsets one producer of replays has: fewer than a window of repeats knows, so that replays are told apart in whatever order they come.
+const block = wal.WindowSize / 2
+
 // replayOf is the control record that repeats a copy under the activate that a partition is under.
 func replayOf(c *Copy, at *wal.Attestation) (Control, error) {
 	fail := func(why string) (Control, error) {
@@ -77,7 +80,7 @@ func replayOf(c *Copy, at *wal.Attestation) (Control, error) {
 		under = at.Activate
 	}
 	return Control{
-		Partition: c.Partition, Producer: fmt.Sprintf("fenced:%s:%d", c.TopicID, c.Partition), Seq: c.Offset,
+		Partition: c.Partition, Producer: fmt.Sprintf("fenced:%s:%d:%x", c.TopicID, c.Partition, c.Offset/block), Seq: c.Offset,
 		Replay: &wal.Replay{
 			ID: fmt.Sprintf("%s:%d:%d", c.TopicID, c.Partition, c.Offset), Activate: under,
 			Key: c.Key, Value: c.Value, Timestamp: c.Timestamp, Level: e.Rules, ContentType: string(e.ContentType), Producer: string(e.Producer), Seq: e.Sequence,

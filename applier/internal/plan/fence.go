@@ -76,11 +76,14 @@ func (b *Batch) activate(a *wal.Activate, r *wal.Record, sites wal.Sites) {
 }
 
 // keep passes a record over to the topic of fenced records.
-func (p *Planner) keep(b *Batch, r *wal.Record, j *wal.Judged) {
+func (p *Planner) keep(b *Batch, r *wal.Record, j *wal.Judged, known *Producers) {
 	s := &b.To.Streams[j.Origin]
 	s.FencedN++
 	s.FencedH = p.chain.Next(s.FencedH, r, &j.Envelope)
 	b.Counts.Fenced[j.Origin]++
+	if j.Producer != nil && j.Control == nil {
+		known.at(j.Producer, r.Offset).Fence(j.Sequence)
+	}
 	origin := p.rules.Sites.Name(j.Origin)
 	reason, detail := "not-active", fmt.Sprintf("%s is not the active site in epoch %s", origin, b.To.Epoch)
 	switch {

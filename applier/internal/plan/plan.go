@@ -257,11 +257,11 @@ func (p *Planner) meet(b *Batch, r *wal.Record, j *wal.Judged, counts bool, in I
 			b.activate(c.Activate, r, p.rules.Sites)
 		}
 	case c != nil && c.Resolve != nil && counts:
-		in.Producers.at([]byte(c.Resolve.Producer), r.Offset).Applied.Meet(c.Resolve.Seq)
+		in.Producers.at([]byte(c.Resolve.Producer), r.Offset).Execute(c.Resolve.Seq)
 	case counts:
 		p.apply(b, r, j, in)
 	case c == nil || c.Replay != nil:
-		p.keep(b, r, j)
+		p.keep(b, r, j, in.Producers)
 	default:
 		b.Counts.Void++
 	}
@@ -330,7 +330,7 @@ func (p *Planner) unexecuted(b *Batch, r *wal.Record, j *wal.Judged, known *Prod
 	if len(producer) == 0 {
 		return true
 	}
-	switch known.at(producer, r.Offset).Applied.Meet(sequence) {
+	switch known.at(producer, r.Offset).Execute(sequence) {
 	case wal.Repeated:
 		b.Counts.Repeats++
 		return false

@@ -1,0 +1,450 @@
+// Package pairtest is two sites in memory: logs, the mirrors between them, and appliers that decide by the planner of package plan. It is what package writer is
+// tested on, where a cutover takes milliseconds and can be cut off at any step. There is no Kafka and no Redis: those are the lab's.
+package pairtest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/comptech-lab/redis-wal/applier/internal/plan"
+	"github.com/comptech-lab/redis-wal/converge"
+	"github.com/comptech-lab/redis-wal/wal"
+	"github.com/comptech-lab/redis-wal/writer"
+)
+
+// Log is the name of the log.
+const Log = "redis-writes"
+
+// Pair is two sites, dc and dr.
+type Pair struct {
+	mu    sync.Mutex
+	more  *sync.Cond
+	sites map[string]*Site
+	next  uint64 // for ids
+}
+
+// Site is one of them.
+type Site struct {
+	pair       *Pair
+	ids        wal.Sites
+	partitions []*partition
+	attested   []wal.Attestation // on the site's topic
+	mirrored   int               // of the peer's attestations, how many are on this topic too
+	fenced     []writer.Copy
+	cut        bool // nothing of the peer arrives
+	dead       bool // nobody answers
+	seq        map[string]int64
+}
+
+type partition struct {
+	log      []wal.Record
+	mirrored int // of the peer's log, how many records were looked at
+	at       wal.Checkpoint
+	known    *plan.Producers
+	planner  *plan.Planner
+	paused   bool
+	barrier  uint64
+	Values   []string // what was executed, in order
+}
+
+// New makes two sites whose log has so many partitions. Every partition is attested once.
+func New(partitions int32) *Pair {
+	p := &Pair{sites: map[string]*Site{}}
+	p.more = sync.NewCond(&p.mu)
+	for _, ids := range []wal.Sites{{Self: "dc", Peer: "dr"}, {Self: "dr", Peer: "dc"}} {
+		s := &Site{pair: p, ids: ids, seq: map[string]int64{}}
+		for q := range partitions {
+			s.partitions = append(s.partitions, &partition{known: plan.NewProducers(nil), planner: plan.New(plan.Rules{
+				Sites: ids, Log: Log, Partition: q, Partitions: partitions, Signer: signer(), MirrorExactlyOnce: true, MaxRecords: 1000, MaxBytes: 1 << 20,
+			}), at: wal.Checkpoint{Position: wal.Position{TopicID: id(ids.Self)}}})
+		}
+		p.sites[ids.Self] = s
+	}
+	p.Barriers()
+	return p
+}
+
+func id(site string) (out wal.TopicID) { copy(out[:], site); return out }
+
+func signer() *wal.Signer {
+	s, err := wal.NewSigner(Log, []byte("0123456789abcdef0123456789abcdef"))
+	if err != nil {
+		panic(err)
+	}
+	return s
+}
+
+// At is a site by its name.
+func (p *Pair) At(site string) *Site { return p.sites[site] }
+
+// Barriers has every applier append a barrier to each of its partitions, as they do every ten seconds.
+func (p *Pair) Barriers() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, s := range p.sites {
+		if !s.dead {
+			s.barriers()
+		}
+	}
+	p.run()
+}
+
+func (s *Site) barriers() {
+	for q, part := range s.partitions {
+		part.barrier++
+		s.pair.next++
+		s.append(int32(q), wal.TypeBarrier, wal.Barrier{ID: fmt.Sprint("b", s.pair.next), Number: part.barrier, Partitions: int32(len(s.partitions)), Time: 1}, "applier", int64(s.pair.next))
+	}
+}
+
+// append puts a control record into the log.
+func (s *Site) append(q int32, typ wal.ControlType, payload any, producer string, seq int64) int64 {
+	value, err := json.Marshal(payload)
+	if err != nil {
+		panic(err)
+	}
+	return s.put(wal.Record{Partition: q, Value: value, Timestamp: 1, Headers: append(signer().Headers(q, typ, value),
+		wal.Header{Key: wal.HeaderProducer, Value: []byte(producer)}, wal.Header{Key: wal.HeaderSeq, Value: strconv.AppendInt(nil, seq, 10)})})
+}
+
+func (s *Site) put(r wal.Record) int64 {
+	part := s.partitions[r.Partition]
+	r.Offset = int64(len(part.log))
+	part.log = append(part.log, r)
+	return r.Offset
+}
+
+// Write is what a client does: it appends the number n to the list of its key, as producer, with sequence n. It returns false if the site does not answer.
+func (s *Site) Write(q int32, producer string, n int64) bool {
+	s.pair.mu.Lock()
+	defer s.pair.mu.Unlock()
+	if s.dead {
+		return false
+	}
+	key := KeyOf(q, int32(len(s.partitions)))
+	word := fmt.Sprintf("%s/%d", producer, n)
+	s.put(wal.Record{
+		Partition: q, Key: []byte(key), Timestamp: 1,
+		Value: wal.Op{Commands: [][][]byte{{[]byte("RPUSH"), []byte(key), []byte(word)}}}.AppendRESP(nil),
+		Headers: []wal.Header{
+			{Key: wal.HeaderLevel, Value: []byte("1")}, {Key: wal.HeaderLocal, Value: []byte("1")},
+			{Key: wal.HeaderProducer, Value: []byte(producer)}, {Key: wal.HeaderSeq, Value: strconv.AppendInt(nil, n, 10)},
+		},
+	})
+	s.pair.run()
+	return true
+}
+
+// KeyOf is a key of a partition.
+func KeyOf(q, partitions int32) string {
+	for i := 0; ; i++ {
+		if key := fmt.Sprint("k", i); wal.Partition([]byte(key), partitions) == q {
+			return key
+		}
+	}
+}
+
+// Cut stops what the peer sends from arriving at a site, or lets it again.
+func (s *Site) Cut(cut bool) { s.set(func() { s.cut = cut }) }
+
+// Die has a site answer nobody, apply nothing and send nothing; Return ends that.
+func (s *Site) Die() { s.set(func() { s.dead = true }) }
+
+// Return has the site go on where it was.
+func (s *Site) Return() { s.set(func() { s.dead = false }) }
+
+// Pause stops the applier of a partition, or lets it go on.
+func (s *Site) Pause(q int32, paused bool) { s.set(func() { s.partitions[q].paused = paused }) }
+
+func (s *Site) set(f func()) {
+	s.pair.mu.Lock()
+	defer s.pair.mu.Unlock()
+	f()
+	s.pair.run()
+}
+
+// Executed is what a partition's Redis was given, in order.
+func (s *Site) Executed(q int32) []string {
+	s.pair.mu.Lock()
+	defer s.pair.mu.Unlock()
+	return slices.Clone(s.partitions[q].Values)
+}
+
+// Checkpoint is where a partition stands.
+func (s *Site) Checkpoint(q int32) wal.Checkpoint {
+	s.pair.mu.Lock()
+	defer s.pair.mu.Unlock()
+	return s.partitions[q].at
+}
+
+// run lets mirrors and appliers do all that they can.
+func (p *Pair) run() {
+	for moved := true; moved; {
+		moved = false
+		for _, name := range []string{"dc", "dr"} {
+			s := p.sites[name]
+			moved = s.mirror(p.sites[s.ids.Peer]) || moved
+			moved = s.apply() || moved
+		}
+	}
+	p.more.Broadcast()
+}
+
+// mirror brings what was first appended at the peer.
+func (s *Site) mirror(peer *Site) (moved bool) {
+	if s.cut || s.dead || peer.dead {
+		return false
+	}
+	for q, part := range s.partitions {
+		for ; part.mirrored < len(peer.partitions[q].log); part.mirrored++ {
+			r := peer.partitions[q].log[part.mirrored]
+			i := slices.IndexFunc(r.Headers, func(h wal.Header) bool { return h.Key == wal.HeaderLocal })
+			if i < 0 {
+				continue
+			}
+			r.Headers = slices.Delete(slices.Clone(r.Headers), i, i+1)
+			r.Transactional = true
+			s.put(r)
+			moved = true
+		}
+	}
+	for ; s.mirrored < len(peer.attested); s.mirrored++ {
+		if a := peer.attested[s.mirrored]; a.Site == peer.ids.Self {
+			s.attested = append(s.attested, a)
+			moved = true
+		}
+	}
+	return moved
+}
+
+func (s *Site) apply() (moved bool) {
+	if s.dead {
+		return false
+	}
+	for q, part := range s.partitions {
+		for !part.paused && part.at.Next < int64(len(part.log)) {
+			moved = true
+			s.decide(int32(q), part)
+		}
+	}
+	return moved
+}
+
+func (s *Site) decide(q int32, part *partition) {
+	b, _, err := part.planner.Plan(plan.Input{From: part.at, Records: part.log[part.at.Next:], Producers: part.known, Now: 2, Alone: -1})
+	if err != nil {
+		panic(fmt.Sprintf("%s partition %d: %v", s.ids.Self, q, err))
+	}
+	for _, w := range b.Wire {
+		op, err := wal.DecodeOp(slices.Clone(w), wal.ContentTypeRESP)
+		if err != nil {
+			panic(err)
+		}
+		part.Values = append(part.Values, string(op.Commands[0][len(op.Commands[0])-1]))
+	}
+	for _, c := range b.Fenced {
+		s.fenced = append(s.fenced, copyOf(c, id(s.ids.Self), s.ids))
+	}
+	part.at = b.To
+	switch {
+	case b.Barrier != nil:
+		a := b.To.Attest(s.ids, q, b.Barrier.Origin, &b.Barrier.Barrier)
+		s.attested = append(s.attested, a)
+		if b.Barrier.Origin == wal.Local {
+			part.barrier = max(part.barrier, b.Barrier.Number)
+		}
+	case b.Fence != nil:
+		s.attested = append(s.attested, b.To.AttestFence(s.ids, q, wal.AttestedFence{
+			Type: b.Fence.Type, ID: b.Fence.ID, Origin: s.ids.Name(b.Fence.Origin), Counted: b.Fence.Counted,
+		}))
+	}
+}
+
+// copyOf reads a copy back.
+func copyOf(r wal.Record, topic wal.TopicID, ids wal.Sites) writer.Copy {
+	c := writer.Copy{Record: r, TopicID: topic, Site: ids.Self, Class: wal.ClassFenced}
+	c.Headers = nil
+	for _, h := range r.Headers {
+		switch h.Key {
+		case wal.HeaderCopyOrigin:
+			c.Origin = string(h.Value)
+		case wal.HeaderCopyReason:
+			c.Reason = string(h.Value)
+		case wal.HeaderLevel, wal.HeaderContentType, wal.HeaderProducer, wal.HeaderSeq, wal.HeaderLocal, wal.HeaderControl, wal.HeaderSignature:
+			c.Headers = append(c.Headers, h)
+		}
+	}
+	return c
+}
+
+// ErrDead is what a dead site answers.
+var ErrDead = errors.New("no answer")
+
+// Identity implements writer.Site.
+func (s *Site) Identity() writer.Identity {
+	return writer.Identity{Sites: s.ids, Log: Log, Partitions: int32(len(s.partitions))}
+}
+
+// Append implements writer.Site.
+func (s *Site) Append(_ context.Context, controls []writer.Control) ([]int64, error) {
+	s.pair.mu.Lock()
+	defer s.pair.mu.Unlock()
+	if s.dead {
+		return nil, ErrDead
+	}
+	var offsets []int64
+	for _, c := range controls {
+		producer, seq := c.Producer, c.Seq
+		if producer == "" {
+			s.pair.next++
+			producer, seq = "walctl", int64(s.pair.next)
+		}
+		var typ wal.ControlType
+		var payload any
+		switch {
+		case c.Seal != nil:
+			typ, payload = wal.TypeSeal, c.Seal
+		case c.Activate != nil:
+			typ, payload = wal.TypeActivate, c.Activate
+		case c.Replay != nil:
+			typ, payload = wal.TypeReplay, c.Replay
+		case c.Resolve != nil:
+			typ, payload = wal.TypeResolve, c.Resolve
+		case c.Barrier != nil:
+			typ, payload = wal.TypeBarrier, c.Barrier
+		}
+		offsets = append(offsets, s.append(c.Partition, typ, payload, producer, seq))
+	}
+	s.pair.run()
+	return offsets, nil
+}
+
+// recent is how many attestations of a partition were published since whatever time somebody asks for.
+const recent = 30
+
+// Follow implements writer.Site.
+func (s *Site) Follow(ctx context.Context, _ time.Time, each func(wal.Attestation) error, caught func()) error {
+	stop := context.AfterFunc(ctx, func() {
+		s.pair.mu.Lock()
+		defer s.pair.mu.Unlock()
+		s.pair.more.Broadcast()
+	})
+	defer stop()
+	s.pair.mu.Lock()
+	defer s.pair.mu.Unlock()
+	begin := len(s.attested)
+	if begin == 0 {
+		caught()
+	}
+	for i := max(0, begin-recent*len(s.partitions)); ; {
+		for ctx.Err() == nil && !s.dead && i == len(s.attested) {
+			s.pair.more.Wait()
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if s.dead {
+			return ErrDead
+		}
+		a := s.attested[i]
+		i++
+		s.pair.mu.Unlock()
+		err := each(a)
+		if err == nil && i == begin {
+			caught()
+		}
+		s.pair.mu.Lock()
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// Ends implements writer.Site.
+func (s *Site) Ends(context.Context) (writer.Ends, error) {
+	s.pair.mu.Lock()
+	defer s.pair.mu.Unlock()
+	e := writer.Ends{TopicID: id(s.ids.Self)}
+	for _, p := range s.partitions {
+		e.Start, e.End = append(e.Start, 0), append(e.End, int64(len(p.log)))
+	}
+	return e, nil
+}
+
+// Records implements writer.Site.
+func (s *Site) Records(_ context.Context, q int32, from, to int64, each func(wal.Record) error) error {
+	s.pair.mu.Lock()
+	log := slices.Clone(s.partitions[q].log)
+	s.pair.mu.Unlock()
+	for _, r := range log[min(from, int64(len(log))):min(to, int64(len(log)))] {
+		if err := each(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Copies implements writer.Site.
+func (s *Site) Copies(_ context.Context, list writer.List, each func(writer.Copy) error) error {
+	s.pair.mu.Lock()
+	all := slices.Clone(s.fenced)
+	s.pair.mu.Unlock()
+	if list != writer.Fenced {
+		return nil
+	}
+	slices.SortStableFunc(all, func(a, b writer.Copy) int { return int(a.Partition) - int(b.Partition) })
+	for _, c := range all {
+		if err := each(c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Check implements writer.Site: both sites append a barrier, and what they attest is compared as the convergence check does.
+func (s *Site) Check(context.Context, time.Duration) (converge.Report, error) {
+	s.pair.mu.Lock()
+	young := map[string][]uint64{}
+	for name, x := range s.pair.sites {
+		for _, part := range x.partitions {
+			young[name] = append(young[name], part.barrier)
+		}
+	}
+	s.pair.mu.Unlock()
+	s.pair.Barriers()
+	s.pair.mu.Lock()
+	defer s.pair.mu.Unlock()
+	tracker := converge.NewTracker(s.ids)
+	for _, a := range s.attested {
+		if a.Fence == nil {
+			tracker.Add(a)
+		}
+	}
+	report := converge.Report{Site: s.ids.Self, Peer: s.ids.Peer, Verdict: converge.Converged, Sentence: "converged"}
+	for q := range s.partitions {
+		origins := []string{s.ids.Self, s.ids.Peer}
+		if e := s.partitions[q].at.Epoch; !e.IsNone() {
+			origins = []string{e.Site}
+		}
+		for _, o := range origins {
+			v := tracker.Verdict(int32(q), o)
+			if v.State == converge.Converged && v.Barrier.Number <= young[o][q] {
+				v.State, v.Why = converge.Unknown, "no attestation since the check began"
+			}
+			report.Streams = append(report.Streams, converge.Row{Partition: int32(q), Origin: o, State: v.State, Why: v.Why, Sites: map[string]converge.Place{}})
+			switch {
+			case v.State == converge.Diverged:
+				report.Verdict, report.Exit, report.Sentence = v.State, 1, v.Why
+			case v.State == converge.Unknown && report.Exit == 0:
+				report.Verdict, report.Exit, report.Sentence = v.State, 2, v.Why
+			}
+		}
+	}
+	return report, nil
+}
