@@ -68,6 +68,9 @@ type opJudge struct {
 	expireAt int64  // the absolute expiry that it sets, ms; 0 = none
 	frees    bool   // it never makes Redis need more memory
 
+	collect bool     // note the keys of all commands
+	all     [][]byte // those keys
+
 	count      int    // commands judged
 	routingKey []byte // of all keys so far
 	routed     bool   // there were keys so far
@@ -150,6 +153,9 @@ func (j *opJudge) checkKeys() *PoisonError {
 	for _, i := range j.keys {
 		if err := j.checkKey(j.args[i]); err != nil {
 			return err
+		}
+		if j.collect {
+			j.all = append(j.all, j.args[i])
 		}
 	}
 	return nil

@@ -264,3 +264,22 @@ func (p *Repair) complete() error {
 	}
 	return needID(p.ID)
 }
+
+// Carried decodes what a replay or a repair carries, without looking at its signature: for records that an applier has counted. For other types both are nil.
+func Carried(t ControlType, value []byte) (*Replay, *Repair, error) {
+	switch t {
+	case TypeReplay:
+		r := new(Replay)
+		if err := decodeStrict(value, r); err != nil {
+			return nil, nil, fmt.Errorf("control record %q: %w", t, err)
+		}
+		return r, nil, nil
+	case TypeRepair:
+		r := new(Repair)
+		if err := decodeStrict(value, r); err != nil {
+			return nil, nil, fmt.Errorf("control record %q: %w", t, err)
+		}
+		return nil, r, nil
+	}
+	return nil, nil, nil
+}

@@ -1,9 +1,6 @@
 package wal
 
-import (
-	"errors"
-	"fmt"
-)
+import "errors"
 
 // Judge says of the records of one partition what they mean, by the rules that both sites share: it knows the log's name, its
 // partition count and the signing key, and nothing of Redis, positions or time. One Judge is for one goroutine.
@@ -80,13 +77,6 @@ func (j *Judge) repair(r *Record, p *Repair) (Executable, error) {
 
 // replay is what a tail record does, judged by its own level and timestamp, as it was where it was applied.
 func (j *Judge) replay(r *Record, p *Replay) (Executable, error) {
-	if p.Level > Level {
-		return Executable{}, &HaltError{
-			Reason: "level",
-			Remedy: "upgrade the appliers of this site, then the producers",
-			Err:    fmt.Errorf("a replay of a record of level %d, this applier knows up to %d", p.Level, Level),
-		}
-	}
 	if want := Partition(p.Key, j.Partitions); want != r.Partition {
 		return Executable{}, poison(ReasonMalformedControl, "replay of key %.64q, which belongs into partition %d of %d, not %d", p.Key, want, j.Partitions, r.Partition)
 	}

@@ -27,6 +27,13 @@ type Site interface {
 	Records(ctx context.Context, partition int32, from, to int64, each func(wal.Record) error) error
 	// Copies hands on the copies in one of the log's lists that are there now, partition by partition, each in its order. Repeats of a copy are left out.
 	Copies(ctx context.Context, list List, each func(Copy) error) error
+	// Checkpoints are where the partitions stand, as the site's Redis holds it, by partition.
+	Checkpoints(ctx context.Context) ([]wal.Checkpoint, error)
+	// Tail are the records of the site's own stream that one of its epochs has and the peer's has not: see [ReadTail].
+	Tail(ctx context.Context, q TailQuery) ([]TailRecord, error)
+	// Repair has this site's values of keys appended to the log for the peer, again and again until both hold the same, at most for the timeout. The site must be the
+	// active one, or no epoch has begun.
+	Repair(ctx context.Context, keys [][]byte, timeout time.Duration) (converge.RepairReport, error)
 	// Check runs the convergence check from this site.
 	Check(ctx context.Context, timeout time.Duration) (converge.Report, error)
 }

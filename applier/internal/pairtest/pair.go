@@ -39,6 +39,8 @@ type Site struct {
 	fenced     []writer.Copy
 	cut        bool // nothing of the peer arrives
 	dead       bool // nobody answers
+	// OnRepair is called once between the reading of a value that is to repair a key and its appending.
+	OnRepair func()
 	seq        map[string]int64
 }
 
@@ -50,7 +52,8 @@ type partition struct {
 	planner  *plan.Planner
 	paused   bool
 	barrier  uint64
-	Values   []string // what was executed, in order
+	executed []string            // what was pushed, in order
+	data     map[string][]string // the lists
 }
 
 // New makes two sites whose log has so many partitions. Every partition is attested once.
@@ -62,7 +65,7 @@ func New(partitions int32) *Pair {
 		for q := range partitions {
 			s.partitions = append(s.partitions, &partition{known: plan.NewProducers(nil), planner: plan.New(plan.Rules{
 				Sites: ids, Log: Log, Partition: q, Partitions: partitions, Signer: signer(), MirrorExactlyOnce: true, MaxRecords: 1000, MaxBytes: 1 << 20,
-			}), at: wal.Checkpoint{Position: wal.Position{TopicID: id(ids.Self)}}})
+			}), data: map[string][]string{}, at: wal.Checkpoint{Position: wal.Position{TopicID: id(ids.Self)}}})
 		}
 		p.sites[ids.Self] = s
 	}
@@ -173,7 +176,14 @@ func (s *Site) set(f func()) {
 func (s *Site) Executed(q int32) []string {
 	s.pair.mu.Lock()
 	defer s.pair.mu.Unlock()
-	return slices.Clone(s.partitions[q].Values)
+	return slices.Clone(s.partitions[q].executed)
+}
+
+// List is what the list of a partition holds.
+func (s *Site) List(q int32) []string {
+	s.pair.mu.Lock()
+	defer s.pair.mu.Unlock()
+	return slices.Clone(s.partitions[q].data[KeyOf(q, int32(len(s.partitions)))])
 }
 
 // Checkpoint is where a partition stands.
@@ -246,7 +256,7 @@ func (s *Site) decide(q int32, part *partition) {
 		if err != nil {
 			panic(err)
 		}
-		part.Values = append(part.Values, string(op.Commands[0][len(op.Commands[0])-1]))
+		part.execute(op.Commands[0])
 	}
 	for _, c := range b.Fenced {
 		s.fenced = append(s.fenced, copyOf(c, id(s.ids.Self), s.ids))
@@ -263,6 +273,26 @@ func (s *Site) decide(q int32, part *partition) {
 		s.attested = append(s.attested, b.To.AttestFence(s.ids, q, wal.AttestedFence{
 			Type: b.Fence.Type, ID: b.Fence.ID, Origin: s.ids.Name(b.Fence.Origin), Counted: b.Fence.Counted,
 		}))
+	}
+}
+
+// execute does what Redis would. A value that is dumped is JSON.
+func (p *partition) execute(command [][]byte) {
+	key := string(command[1])
+	switch string(command[0]) {
+	case "RPUSH":
+		p.executed = append(p.executed, string(command[2]))
+		p.data[key] = append(p.data[key], string(command[2]))
+	case "DEL":
+		delete(p.data, key)
+	case "RESTORE":
+		var list []string
+		if err := json.Unmarshal(command[3], &list); err != nil {
+			panic(err)
+		}
+		p.data[key] = list
+	default:
+		panic(string(command[0]))
 	}
 }
 
@@ -405,6 +435,63 @@ func (s *Site) Copies(_ context.Context, list writer.List, each func(writer.Copy
 		}
 	}
 	return nil
+}
+
+// Checkpoints implements writer.Site.
+func (s *Site) Checkpoints(context.Context) ([]wal.Checkpoint, error) {
+	s.pair.mu.Lock()
+	defer s.pair.mu.Unlock()
+	if s.dead {
+		return nil, ErrDead
+	}
+	var out []wal.Checkpoint
+	for _, p := range s.partitions {
+		out = append(out, p.at)
+	}
+	return out, nil
+}
+
+// Tail implements writer.Site.
+func (s *Site) Tail(ctx context.Context, q writer.TailQuery) ([]writer.TailRecord, error) {
+	l := writer.Log{Identity: s.Identity(), TopicID: id(s.ids.Self), Signer: signer()}
+	l.Read = func(ctx context.Context, from, to int64, each func(wal.Record) error) error {
+		return s.Records(ctx, q.Partition, from, to, each)
+	}
+	return writer.ReadTail(ctx, l, q)
+}
+
+// Repair implements writer.Site. Between the reading of a value and its appending OnRepair is called, once.
+func (s *Site) Repair(_ context.Context, keys [][]byte, _ time.Duration) (converge.RepairReport, error) {
+	out := converge.RepairReport{From: s.ids.Self, To: s.ids.Peer, Written: true, Keys: len(keys)}
+	for _, key := range keys {
+		q := wal.Partition(wal.RoutingKey(key), int32(len(s.partitions)))
+		for range 20 {
+			s.pair.mu.Lock()
+			part := s.partitions[q]
+			r := wal.Repair{ID: "r", Activate: part.at.Activate, Key: key, Next: part.at.Next}
+			if list, ok := part.data[string(key)]; ok {
+				r.Dump, _ = json.Marshal(list)
+			}
+			hook := s.OnRepair
+			s.OnRepair = nil
+			s.pair.mu.Unlock()
+			if hook != nil {
+				hook()
+			}
+			s.pair.mu.Lock()
+			s.pair.next++
+			s.append(q, wal.TypeRepair, r, "applier", int64(s.pair.next))
+			s.pair.run()
+			out.Records++
+			peer := s.pair.sites[s.ids.Peer].partitions[q]
+			same := slices.Equal(part.data[string(key)], peer.data[string(key)])
+			s.pair.mu.Unlock()
+			if same {
+				break
+			}
+		}
+	}
+	return out, nil
 }
 
 // Check implements writer.Site: both sites append a barrier, and what they attest is compared as the convergence check does.
