@@ -39,6 +39,32 @@ const (
 	repairBytes  = 64 << 10
 )
 
+// RepairKeys gives the other site the values that a site has of certain keys, as the repair of a deep check does, without comparing the rest: the appliers of the site
+// append them to the log, again whenever a record on a key came in between, until both hold the same. It waits until ctx ends. Keys that are not equal then are in the report; the
+// error says that the sites do not answer.
+func RepairKeys(ctx context.Context, c Config, keys [][]byte, from string, progress func(string)) (RepairReport, error) {
+	d := Deep{Repair: &Repair{From: from, Write: true}, Tolerance: DefaultTolerance, Progress: progress}
+	if err := errors.Join(c.complete(), d.complete(c)); err != nil {
+		return RepairReport{}, fmt.Errorf("repair: %w", err)
+	}
+	s, err := openSession(ctx, c, d)
+	if err != nil {
+		return RepairReport{}, err
+	}
+	defer s.close()
+	k := &comparison{session: s, deep: d, out: &DeepReport{Sites: map[string]wal.DigestSize{}}}
+	for _, key := range keys {
+		k.out.Findings = append(k.out.Findings, Finding{Key: KeyText(key), Bytes: key, Partition: k.partition(key)})
+	}
+	if err := k.size(ctx); err != nil {
+		return RepairReport{}, err
+	}
+	if err := k.repair(ctx, *d.Repair); err != nil {
+		return RepairReport{}, err
+	}
+	return *k.out.Repair, nil
+}
+
 // repair has the site whose values hold append them to the log, and looks whether that made the keys equal. A repair is executed at the other site only, so that
 // nothing is lost of what the first one has; if it overtook a record there, the key differs and is repaired again.
 func (k *comparison) repair(ctx context.Context, r Repair) error {
