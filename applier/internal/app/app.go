@@ -210,7 +210,7 @@ func (a *App) Run(ctx context.Context) (err error) {
 	})
 	known := make(chan struct{}) // the group may assign before New returns
 	a.source, err = source.New(source.Options{
-		Kafka: a.kafka, Log: a.cfg.Log, Group: a.cfg.Group,
+		Kafka: a.kafka, Log: a.cfg.Log, Group: a.cfg.Group, Partitions: a.cfg.Partitions,
 		OnAssigned: func(parts []int32) { <-known; a.assign(parts) },
 		OnRevoked: func(parts []int32) {
 			if <-known; !a.isStopping() { // else Run has let them go already

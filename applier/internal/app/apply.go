@@ -172,6 +172,11 @@ func (w *worker) copy(ctx context.Context, b *plan.Batch) error {
 	if len(copies)+len(fenced) == 0 {
 		return nil
 	}
+	if b.Counts.Poison[wal.ReasonWrongPartition] > 0 {
+		if err := w.app.source.Counted(ctx); err != nil {
+			return err
+		}
+	}
 	for reason, n := range b.Counts.Poison {
 		w.app.once.log(w.logger, slog.LevelWarn, fmt.Sprint("poison ", w.part, reason), "", "poison: listed in the DLQ, not applied; more are counted in wal_poison_total",
 			"reason", string(reason), "records", n, "topic", wal.DLQTopic(w.app.rules.Log))

@@ -17,7 +17,7 @@ import (
 func run(t *testing.T, k *sitetest.Kafka, more ...kgo.Opt) (context.Context, *Source) {
 	t.Helper()
 	s, err := New(Options{
-		Kafka: append(more, kgo.SeedBrokers(k.Cluster.ListenAddrs()...)), Log: k.Log, Group: "g",
+		Kafka: append(more, kgo.SeedBrokers(k.Cluster.ListenAddrs()...)), Log: k.Log, Group: "g", Partitions: k.Partitions,
 		OnAssigned: func([]int32) {}, OnRevoked: func([]int32) {},
 	})
 	if err != nil {

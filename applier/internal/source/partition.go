@@ -117,6 +117,17 @@ func (p *Partition) put(records []wal.Record, err error) {
 	p.notify()
 }
 
+// end has Next return an error after what is queued, once.
+func (p *Partition) end(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if n := len(p.queue); p.closed || n > 0 && p.queue[n-1].err != nil {
+		return
+	}
+	p.queue = append(p.queue, fetched{p.active, nil, 0, err})
+	p.notify()
+}
+
 // grow counts what was queued, or taken. The caller holds the lock, as it does for clear.
 func (p *Partition) grow(n int) {
 	p.bytes += n

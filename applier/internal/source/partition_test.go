@@ -112,7 +112,7 @@ func TestSeekGoesOnExactly(t *testing.T) {
 	k.Append(t, records...)
 	assigned := make(chan []int32, 10)
 	s, err := New(Options{
-		Kafka: []kgo.Opt{kgo.SeedBrokers(k.Cluster.ListenAddrs()...)}, Log: "redis-writes", Group: "g",
+		Kafka: []kgo.Opt{kgo.SeedBrokers(k.Cluster.ListenAddrs()...)}, Log: "redis-writes", Group: "g", Partitions: 1,
 		OnAssigned: func(p []int32) { assigned <- p }, OnRevoked: func([]int32) {},
 	})
 	if err != nil {

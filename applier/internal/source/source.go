@@ -43,6 +43,8 @@ type Options struct {
 	Kafka []kgo.Opt // how Kafka is reached
 	Log   string
 	Group string
+	// Partitions is how many partitions the log has. With another number all of them end with [ErrPartitions].
+	Partitions int32
 	// OnAssigned is called with the partitions that were added; with none too, so that an empty assignment is known.
 	OnAssigned func(partitions []int32)
 	// OnRevoked is called with partitions that go to another applier, and must return when they are let go.
@@ -51,10 +53,11 @@ type Options struct {
 
 // Source reads one log.
 type Source struct {
-	log   string
-	group *kgo.Client // membership and group offsets; it fetches nothing
-	fetch *kgo.Client
-	admin *kadm.Client
+	log        string
+	partitions int32
+	group      *kgo.Client // membership and group offsets; it fetches nothing
+	fetch      *kgo.Client
+	admin      *kadm.Client
 
 	mu       sync.Mutex
 	parts    map[int32]*Partition
@@ -65,7 +68,7 @@ type Source struct {
 
 // New joins the consumer group. Run must follow, to fetch.
 func New(o Options) (*Source, error) {
-	s := &Source{log: o.Log, parts: map[int32]*Partition{}, wake: func() {}}
+	s := &Source{log: o.Log, partitions: o.Partitions, parts: map[int32]*Partition{}, wake: func() {}}
 	var err error
 	fetchOpts := append([]kgo.Opt{
 		kgo.KeepControlRecords(),
@@ -149,10 +152,15 @@ func (s *Source) Starts(ctx context.Context) (map[int32]int64, error) {
 	return offsets(s.log, "start", starts, err)
 }
 
-// StableEnds are the last stable offsets of all partitions.
+// StableEnds are the last stable offsets of all partitions. Who asks now and then for them also learns of a partition that was added: the
+// partitions that are read end with [ErrPartitions].
 func (s *Source) StableEnds(ctx context.Context) (map[int32]int64, error) {
-	ends, err := s.admin.ListCommittedOffsets(ctx, s.log)
-	return offsets(s.log, "end", ends, err)
+	listed, err := s.admin.ListCommittedOffsets(ctx, s.log)
+	ends, err := offsets(s.log, "end", listed, err)
+	if err == nil {
+		_ = s.counted(len(ends)) // told to those who read
+	}
+	return ends, err
 }
 
 func offsets(log, which string, listed kadm.ListedOffsets, err error) (map[int32]int64, error) {
