@@ -44,7 +44,7 @@ func rules() plan.Rules {
 func inProcess(b *testing.B, kafka *sitetest.Kafka, open func(context.Context, *testing.B, *source.Source, *redistest.Server) (sender, wal.Checkpoint)) float64 {
 	ctx, cancel := context.WithCancel(context.Background())
 	src, err := source.New(source.Options{
-		Kafka: []kgo.Opt{kgo.SeedBrokers(kafka.Cluster.ListenAddrs()...)}, Log: topic, Group: "bench",
+		Kafka: []kgo.Opt{kgo.SeedBrokers(kafka.Cluster.ListenAddrs()...)}, Log: topic, Group: "bench", Partitions: 1,
 		OnAssigned: func([]int32) {}, OnRevoked: func([]int32) {},
 	})
 	if err != nil {

@@ -39,6 +39,7 @@ type Group struct {
 
 	mu      sync.Mutex
 	closed  bool
+	apart   bool // the children have mounts of their own
 	running map[*Process]struct{}
 }
 
