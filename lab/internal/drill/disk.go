@@ -19,8 +19,9 @@ const (
 	filler     = "filler"
 )
 
-// diskFull lets the primary's volume fill up. Its append-only file cannot be written then: it refuses writes and answers the Sentinels' PING with
-// an error too, so they promote another one. The one that they leave behind ends itself as a replica, until there is room.
+// diskFull lets the primary's volume fill up. Its append-only file cannot be written then, with appendfsync everysec too: it refuses writes and
+// answers even PING with an error, so the Sentinels promote another one. Ten seconds later they make a replica of it, which asks for a copy of
+// the data again and again and cannot store it, until there is room.
 func diskFull(ctx context.Context, s *Scene) error {
 	f := s.Redis(s.A)
 	p, err := s.onVolume(ctx, f)
@@ -41,6 +42,15 @@ func diskFull(ctx context.Context, s *Scene) error {
 		return err
 	}
 	s.Saw("the Sentinels promoted another one after %s", short(time.Since(began)))
+	if err := s.until(ctx, "the Redis with the full disk to be a replica", func(ctx context.Context) error {
+		role, err := p.client.Do(ctx, "ROLE").Slice()
+		if err == nil && (len(role) == 0 || role[0] != "slave") {
+			err = errors.New("it is not yet")
+		}
+		return err
+	}); err != nil {
+		return err
+	}
 	if err := s.Last(ctx, calm); err != nil {
 		return err
 	}
@@ -65,6 +75,7 @@ func diskFull(ctx context.Context, s *Scene) error {
 // small is a Redis on a volume of its own.
 type small struct {
 	redisfailover.Pod
+	client *redis.Client
 	volume *process.Volume
 }
 
@@ -92,8 +103,12 @@ func (s *Scene) onVolume(ctx context.Context, f *redisfailover.Failover) (*small
 	if err := p.Signal(syscall.SIGKILL); err != nil {
 		return nil, err
 	}
-	c := redis.NewClient(&redis.Options{Addr: other.Addr, Password: f.Password(), Protocol: 2, DisableIdentity: true})
-	s.Undo(c.Close)
+	client := func(addr string) *redis.Client {
+		c := redis.NewClient(&redis.Options{Addr: addr, Password: f.Password(), Protocol: 2, DisableIdentity: true})
+		s.Undo(c.Close)
+		return c
+	}
+	c := client(other.Addr)
 	s.Undo(func() error { return c.ConfigSet(ctx, "replica-priority", "100").Err() })
 	if err := c.ConfigSet(ctx, "replica-priority", "0").Err(); err != nil {
 		return nil, err
@@ -130,5 +145,5 @@ func (s *Scene) onVolume(ctx context.Context, f *redisfailover.Failover) (*small
 	if err := s.until(ctx, "all to follow the Redis on a small disk", f.Whole); err != nil {
 		return nil, err
 	}
-	return &small{p, v}, s.Applied(ctx)
+	return &small{p, client(p.Addr), v}, s.Applied(ctx)
 }

@@ -17,7 +17,7 @@ func redisDrills() []Drill {
 		{Name: "freeze-primary", Fault: "SIGSTOP to the Redis primary until another one was promoted and for 2 s more, then SIGCONT", Short: true, Run: freezePrimary},
 		{Name: "kill-sentinels", Fault: "all Sentinels but one dead, then SIGKILL to the primary; the Sentinels come back 15 s later", Run: killSentinels},
 		{Name: "maxmemory", Fault: "maxmemory set below what Redis uses, for 5 s", Short: true, Run: maxmemory},
-		{Name: "disk-full", Fault: "the disk of the Redis primary fills up (a volume of 64 MB), until 3 s after the last record was applied elsewhere", Run: diskFull},
+		{Name: "disk-full", Fault: "the disk of the Redis primary (64 MB) fills up, and has room again 3 s after the Sentinels have made a replica of it", Run: diskFull},
 		{Name: "wiped-redis", Fault: "FLUSHALL at the peer's primary, by mistake", Short: true, Run: wipedRedis},
 	}
 }
