@@ -60,8 +60,9 @@ type App struct {
 
 	stuckAfter time.Duration
 
-	root     context.Context // of the workers
-	startsAt time.Time       // when the log's first offsets were asked for last
+	root     context.Context         // of the workers
+	end      context.CancelCauseFunc // ends Run, with an error
+	startsAt time.Time               // when the log's first offsets were asked for last
 	// kafkaFailed is how often in a row Kafka did not answer the periodic look.
 	kafkaFailed int
 
@@ -162,7 +163,8 @@ func (f topicPartitioner) ForTopic(topic string) kgo.TopicPartitioner { return f
 func (a *App) Addr() net.Addr { return a.listener.Addr() }
 
 // Run applies until ctx ends, then stops within five seconds: it finishes the batches in flight or abandons them (the position tells
-// which), commits the group offsets and leaves the group. It returns [ErrAllHalted] if there was nothing left to go on with.
+// which), commits the group offsets and leaves the group. It returns [ErrAllHalted] if there was nothing left to go on with. It stops by itself
+// with [source.ErrTopic] when there is another log to go on with, which only a new process can read.
 func (a *App) Run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, a.close()) }()
 	var group sync.WaitGroup
@@ -170,6 +172,8 @@ func (a *App) Run(ctx context.Context) (err error) {
 	root, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	a.root = root
+	ctx, a.end = context.WithCancelCause(ctx)
+	defer a.end(nil)
 
 	serve := func(l net.Listener, h http.Handler) *http.Server {
 		server := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second}
@@ -254,6 +258,9 @@ func (a *App) Run(ctx context.Context) (err error) {
 	}
 	cancel()
 	a.logger.Info("stopped")
+	if err := context.Cause(ctx); errors.Is(err, source.ErrTopic) {
+		return err
+	}
 	if halted {
 		return ErrAllHalted
 	}

@@ -173,7 +173,7 @@ func (w *worker) copy(ctx context.Context, b *plan.Batch) error {
 		return nil
 	}
 	if b.Counts.Poison[wal.ReasonWrongPartition] > 0 {
-		if err := w.app.source.Counted(ctx); err != nil {
+		if err := w.app.source.Same(ctx); err != nil {
 			return err
 		}
 	}

@@ -203,6 +203,10 @@ func (w *worker) join(ctx context.Context, conn *sink.Conn) (joint plan.Joint, e
 		if err != nil {
 			return joint, 0, err
 		}
+		if err := w.app.source.Reads(log.TopicID); err != nil {
+			w.app.end(err) // a person has joined this Redis with a log that only another process can read
+			return joint, 0, err
+		}
 		if joint.Create == nil {
 			w.logStart.Store(log.Start[w.part])
 			return joint, log.End[w.part], nil

@@ -60,6 +60,7 @@ type Source struct {
 	admin      *kadm.Client
 
 	mu       sync.Mutex
+	topic    *wal.TopicID // the one that the clients began with; nil = not known yet
 	parts    map[int32]*Partition
 	requests []func() // for the poll loop, which alone touches what is consumed
 	wake     context.CancelFunc
@@ -118,13 +119,9 @@ func (s *Source) Describe(ctx context.Context) (plan.Log, error) {
 	ctx, cancel := context.WithTimeout(ctx, describeTimeout)
 	defer cancel()
 	var l plan.Log
-	meta, err := s.admin.Metadata(ctx, s.log)
+	t, err := s.describe(ctx)
 	if err != nil {
-		return l, fmt.Errorf("describe topic %s: %w", s.log, err)
-	}
-	t := meta.Topics[s.log]
-	if t.Err != nil {
-		return l, fmt.Errorf("describe topic %s: %w", s.log, t.Err)
+		return l, err
 	}
 	l.TopicID, l.Partitions = wal.TopicID(t.ID), int32(len(t.Partitions))
 	starts, err := s.Starts(ctx)
@@ -152,15 +149,29 @@ func (s *Source) Starts(ctx context.Context) (map[int32]int64, error) {
 	return offsets(s.log, "start", starts, err)
 }
 
-// StableEnds are the last stable offsets of all partitions. Who asks now and then for them also learns of a partition that was added: the
-// partitions that are read end with [ErrPartitions].
+// StableEnds are the last stable offsets of all partitions. Who asks for them now and then also learns that the log changed: the partitions that
+// are read end with [ErrTopic] or [ErrPartitions].
 func (s *Source) StableEnds(ctx context.Context) (map[int32]int64, error) {
-	listed, err := s.admin.ListCommittedOffsets(ctx, s.log)
-	ends, err := offsets(s.log, "end", listed, err)
-	if err == nil {
-		_ = s.counted(len(ends)) // told to those who read
+	t, err := s.describe(ctx)
+	if err != nil {
+		return nil, err
 	}
-	return ends, err
+	_ = s.same(wal.TopicID(t.ID), len(t.Partitions)) // told to those who read
+	ends, err := s.admin.ListCommittedOffsets(ctx, s.log)
+	return offsets(s.log, "end", ends, err)
+}
+
+// describe is what the topic is now, or was a quarter of a second ago: the client asks no more often than that.
+func (s *Source) describe(ctx context.Context) (kadm.TopicDetail, error) {
+	meta, err := s.admin.Metadata(ctx, s.log)
+	t := meta.Topics[s.log]
+	if err == nil {
+		err = t.Err
+	}
+	if err != nil {
+		return t, fmt.Errorf("describe topic %s: %w", s.log, err)
+	}
+	return t, nil
 }
 
 func offsets(log, which string, listed kadm.ListedOffsets, err error) (map[int32]int64, error) {
