@@ -53,6 +53,11 @@ type Creation struct {
 	Checkpoints map[int32]wal.Checkpoint
 }
 
+// A new log gets from the mirror what was first appended at the peer. What was first appended here, the peer has as mirrored records, which do not
+// come back.
+const remedyTopicID = "if nothing was ever appended at this site and the peer's log still begins at offset 0, delete the mirror's offsets and empty this Redis: " +
+	"it is built from the peer's records; else bootstrap it from the peer, because what was appended here is in no log any more"
+
 // Join finds where partition p goes on, or why it must not. The error is a *wal.HaltError: what Redis holds and what the log
 // holds cannot be joined without a guess.
 func Join(r Rules, p int32, s Stored, l Log) (Joint, error) {
@@ -78,7 +83,7 @@ func Join(r Rules, p int32, s Stored, l Log) (Joint, error) {
 		return halt(HaltCheckpoint, "run the applier version that wrote it, or empty this Redis to rebuild it", "%s: %w", wal.MetaKey(r.Log), err)
 	}
 	if meta.TopicID != l.TopicID {
-		return halt(HaltTopicID, "if the log was lost, rebuild it and empty this Redis, or bootstrap from the peer",
+		return halt(HaltTopicID, remedyTopicID,
 			"Redis holds data of topic id %s, the topic's id is %s: it was deleted and created again", meta.TopicID, l.TopicID)
 	}
 	if meta.Partitions != l.Partitions {
@@ -97,7 +102,7 @@ func Join(r Rules, p int32, s Stored, l Log) (Joint, error) {
 		return halt(HaltCheckpoint, "restore the key, or empty this Redis to rebuild it", "%s: %w", wal.CheckpointKey(r.Log, p), err)
 	}
 	if c.TopicID != l.TopicID {
-		return halt(HaltTopicID, "if the log was lost, rebuild it and empty this Redis, or bootstrap from the peer",
+		return halt(HaltTopicID, remedyTopicID,
 			"the checkpoint is of topic id %s, the topic's id is %s", c.TopicID, l.TopicID)
 	}
 	if c.Next < l.Start[p] {

@@ -39,6 +39,8 @@ type Drill struct {
 	Short bool
 	// Quiet stops the load and lets both sites apply everything before the fault.
 	Quiet bool
+	// Passive has nothing ever written at the peer. Such a drill gets a lab that no other drill has used.
+	Passive bool
 	// Run injects the fault, waits until it is seen and heals it.
 	Run func(ctx context.Context, s *Scene) error
 	// End is what must be in the end.

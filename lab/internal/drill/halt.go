@@ -13,11 +13,15 @@ import (
 )
 
 // The faults of this file leave a log and a Redis that cannot be joined. The partitions must halt, say why and what to do, and touch nothing:
-// the data of the site stay as they are, and its peer goes on.
+// the data of the site stay as they are, and its peer goes on. Where the remedy is to bootstrap from the peer, or a new log, the drill ends there.
 func haltDrills() []Drill {
 	return []Drill{
 		{
-			Name: "recreated-topic", Fault: "the log of the peer deleted and created again", Quiet: true, Spoils: true, Short: true,
+			Name: "recreated-topic", Fault: "the log of a peer that writes nothing itself deleted and created again; then what the log says: the mirror's offsets deleted, its Redis emptied",
+			Quiet: true, Passive: true, Spoils: true, Short: true, Run: rebuilt,
+		},
+		{
+			Name: "recreated-topic-own", Fault: "the log of a peer that writes too deleted and created again: what it appended is in no log any more", Quiet: true, Spoils: true,
 			Run: recreated, End: End{Halted: "dr", Check: 2},
 		},
 		{
@@ -87,7 +91,26 @@ func recreated(ctx context.Context, s *Scene) error {
 	if err := errors.Join(err, created.Err); err != nil {
 		return err
 	}
-	return s.halted(ctx, s.B, "topic-id", "if the log was lost, rebuild it and empty this Redis, or bootstrap from the peer")
+	return s.halted(ctx, s.B, "topic-id", "delete the mirror's offsets and empty this Redis: it is built from the peer's records; else bootstrap it from the peer")
+}
+
+// rebuilt does what the log says when all records of the new log are the peer's.
+func rebuilt(ctx context.Context, s *Scene) error {
+	if err := recreated(ctx, s); err != nil {
+		return err
+	}
+	c, err := s.primary(ctx, s.B)
+	if err != nil {
+		return err
+	}
+	if err := s.Mirror(s.B).Rewind(ctx); err != nil {
+		return err
+	}
+	if err := c.FlushAll(ctx).Err(); err != nil {
+		return err
+	}
+	s.Healed()
+	return s.Mirror(s.B).Start()
 }
 
 func added(ctx context.Context, s *Scene) error {

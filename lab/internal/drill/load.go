@@ -32,6 +32,7 @@ const (
 type Traffic struct {
 	sites     *sites.Sites
 	names     [2]string
+	at        []string // the sites that are written at
 	producers map[string]*walclient.Producer
 	mix       *load.Mix
 	model     chan load.Applied // of this drill
@@ -89,7 +90,7 @@ func (t *Traffic) Start(ctx context.Context) {
 	ctx, t.stop = context.WithCancel(ctx)
 	t.stopped = make(chan struct{})
 	var running sync.WaitGroup
-	for i, site := range t.names {
+	for i, site := range t.at {
 		rate := []int{rateA, rateB}[i]
 		running.Go(func() {
 			tick := time.NewTicker(beat)
@@ -184,9 +185,9 @@ func (t *Traffic) enter(site string, slot int) {
 	}, key, n)
 }
 
-// Close the drill's books: a last number in every ledger of both sites, which comes after everything else in its partition and stream.
+// Close the drill's books: a last number in every ledger of the sites that are written at, which comes after everything else in its partition and stream.
 func (t *Traffic) last(ctx context.Context) error {
-	for _, site := range t.names {
+	for _, site := range t.at {
 		for slot := range ledgers {
 			t.enter(site, slot)
 		}

@@ -79,7 +79,7 @@ func All(ctx context.Context, drills []Drill, up Up, done func(Row)) (err error)
 	}
 	defer end()
 	for _, d := range drills {
-		if st != nil && st.needs != d.Needs {
+		if st != nil && (st.needs != d.Needs || d.Passive) {
 			end()
 		}
 		if st == nil {
@@ -121,6 +121,9 @@ func (st *stage) run(ctx context.Context, d Drill) (row Row) {
 	modelled := st.fill(ctx)
 	w := newWatch(ctx, st.sites, st.load)
 	defer w.close()
+	if st.load.at = names[:]; d.Passive {
+		st.load.at = names[:1]
+	}
 	st.load.Start(ctx)
 	if !fail(st.before(ctx, s, w, d)) {
 		err := d.Run(ctx, s)
