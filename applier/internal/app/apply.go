@@ -172,7 +172,7 @@ func (w *worker) copy(ctx context.Context, b *plan.Batch) error {
 	if len(copies)+len(fenced) == 0 {
 		return nil
 	}
-	if b.Counts.Poison[wal.ReasonWrongPartition] > 0 {
+	if b.Counts.Poison[wal.ReasonWrongPartition] > 0 { // or is it the log that has other partitions now?
 		if err := w.app.source.Same(ctx); err != nil {
 			return err
 		}
