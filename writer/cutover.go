@@ -22,6 +22,8 @@ type Plan struct {
 	Replay bool
 	// Progress is told of each step, for people. nil = nobody is.
 	Progress func(line string)
+	// Opened is called once, when every partition is open at the new site: applications may write there. nil = nobody is told.
+	Opened func()
 }
 
 // The defaults of a Plan.
@@ -45,6 +47,9 @@ func (p *Plan) complete() {
 	}
 	if p.Progress == nil {
 		p.Progress = func(string) {}
+	}
+	if p.Opened == nil {
+		p.Opened = func() {}
 	}
 }
 
@@ -113,6 +118,7 @@ type cutover struct {
 	sealedAt map[int32]time.Time // when a seal was asked for, by partition
 	asked    map[ask]time.Time
 	began    map[int32]wal.Epoch // in which this cutover sealed a partition
+	opened   bool
 	closed   []closing // by partition
 }
 
@@ -268,10 +274,12 @@ func (c *cutover) ready(ctx context.Context) error {
 func (c *cutover) step(ctx context.Context) (bool, error) {
 	from, to := c.names()
 	var seals, activates []Control
-	finished := true
+	finished, opened := true, true
 	for p := range c.to.Identity().Partitions {
 		q := c.pair(p)
-		if t, ok := c.sealedAt[p]; ok && q.to.Epoch.Site == to && !q.to.Streams[to].Sealed {
+		open := q.to.Epoch.Site == to && !q.to.Streams[to].Sealed
+		opened = opened && open
+		if t, ok := c.sealedAt[p]; ok && open {
 			c.out.WithoutWriter = max(c.out.WithoutWriter, time.Since(t).Seconds())
 			delete(c.sealedAt, p)
 		}
@@ -303,6 +311,11 @@ func (c *cutover) step(ctx context.Context) (bool, error) {
 		} else {
 			activates = append(activates, Control{Partition: p, Activate: &wal.Activate{ID: rand.Text(), Epoch: nextMinor(q.to.Epoch, to), Reason: c.Reason}})
 		}
+	}
+	if opened && !c.opened {
+		c.opened = true
+		c.Progress(fmt.Sprintf("applications may write at %s", to))
+		c.Opened()
 	}
 	if len(activates) > 0 {
 		if _, err := c.to.Append(ctx, activates); err != nil {

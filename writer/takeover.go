@@ -128,6 +128,7 @@ func Takeover(ctx context.Context, to Site, p Plan) (*Moved, error) {
 	if err != nil {
 		return out, err
 	}
+	p.Opened()
 	for part := range id.Partitions {
 		out.Epochs = append(out.Epochs, w.newest[0][part].Epoch)
 	}

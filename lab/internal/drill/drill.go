@@ -18,16 +18,22 @@ type Needs struct {
 	Real bool
 	// AtLeastOnce is the mirror's mode; otherwise it is exactly-once.
 	AtLeastOnce bool
+	// Writer has one site be the writer, and the applications follow it; otherwise both streams are open, and both sites are written.
+	Writer bool
 }
 
 func (n Needs) String() string {
+	text := "embedded"
 	switch {
 	case n.Real && n.AtLeastOnce:
-		return "real, at-least-once"
+		text = "real, at-least-once"
 	case n.Real:
-		return "real, exactly-once"
+		text = "real, exactly-once"
 	}
-	return "embedded"
+	if n.Writer {
+		text += ", one writer"
+	}
+	return text
 }
 
 // Drill is one fault and what must come of it.
@@ -64,6 +70,8 @@ type End struct {
 	Lost int
 	// Differ are the keys that may differ, by prefix.
 	Differ string
+	// Same compares the sites with each other, not with the model: what was fenced and replayed stands behind what was written meanwhile.
+	Same bool
 }
 
 // Row is the outcome of one drill.

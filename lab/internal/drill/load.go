@@ -1,6 +1,7 @@
 package drill
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -38,6 +39,7 @@ type Traffic struct {
 	model     chan load.Applied // of this drill
 
 	mu       sync.Mutex
+	writer   string           // where all applications write; empty = each at its own site
 	acked    map[string][]int // by ledger: the numbers that Kafka has, in order
 	next     int
 	sent     int
@@ -143,10 +145,18 @@ func (t *Traffic) op() load.Op {
 // Send writes an op at a site without waiting for Kafka.
 func (t *Traffic) Send(site string, op load.Op) { t.send(site, op, "", 0) }
 
+// Move has all applications write at a site from now on.
+func (t *Traffic) Move(site string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.writer = site
+}
+
 func (t *Traffic) send(site string, op load.Op, key string, n int) {
 	t.pending.Add(1)
 	t.mu.Lock()
 	t.sent++
+	site = cmp.Or(t.writer, site)
 	t.mu.Unlock()
 	at := time.Now()
 	// Not a context that ends: it would take back records that are on their way.

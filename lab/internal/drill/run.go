@@ -17,6 +17,7 @@ import (
 	"github.com/comptech-lab/redis-wal/lab/internal/model"
 	"github.com/comptech-lab/redis-wal/lab/internal/realise"
 	"github.com/comptech-lab/redis-wal/lab/internal/sites"
+	"github.com/comptech-lab/redis-wal/writer"
 )
 
 // Up brings a lab up; stop ends it. Its state is in dir.
@@ -52,7 +53,11 @@ func open(ctx context.Context, up Up, needs Needs) (_ *stage, err error) {
 	if err != nil {
 		return st, err
 	}
-	st.model, err = model.Start(ctx, st.sites.Group, ip, st.dir)
+	if st.model, err = model.Start(ctx, st.sites.Group, ip, st.dir); err != nil || !needs.Writer {
+		return st, err
+	}
+	names := st.sites.Names()
+	_, err = moveWriter(ctx, st.sites, names[1], names[0], writer.Plan{Opened: func() { st.load.Move(names[0]) }})
 	return st, err
 }
 
@@ -299,7 +304,12 @@ func (st *stage) judge(ctx context.Context, d Drill, row *Row) {
 			}
 		}
 	}
-	want, err := model.Read(ctx, st.model.Client())
+	against := st.model.Client()
+	if d.End.Same {
+		against = reader(st.sites.Redis(st.sites.Names()[0]))
+		defer func() { _ = against.Close() }()
+	}
+	want, err := model.Read(ctx, against)
 	if err != nil {
 		fail("model: %v", err)
 		return

@@ -86,6 +86,8 @@ type Pod struct {
 	// URL is where its port for HTTP is, without a path; empty = it has no readiness probe.
 	URL   string
 	ready string
+	// Env are the variables that its process is given, by name.
+	Env map[string]string
 }
 
 // Kill sends SIGKILL to the pod's process; it is started again after a while.
@@ -317,6 +319,10 @@ func (s *site) makeDeployment(_ context.Context, o manifest.Object) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", d, err)
 		}
+		spec, err := s.podSpec(p)
+		if err != nil {
+			return fmt.Errorf("%s: %w", d, err)
+		}
 		kept, err := s.lab.cfg.Group.Keep(process.Keeping{
 			Name: p.name, After: podRestartAfter, Log: s.log,
 			Prepare: func() (process.Spec, error) { return s.podSpec(p) },
@@ -324,8 +330,13 @@ func (s *site) makeDeployment(_ context.Context, o manifest.Object) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", d, err)
 		}
+		env := make(map[string]string, len(spec.Env))
+		for _, e := range spec.Env {
+			name, value, _ := strings.Cut(e, "=")
+			env[name] = value
+		}
 		s.mu.Lock()
-		s.pods = append(s.pods, &Pod{kept: kept, Name: p.name, URL: url, ready: ready})
+		s.pods = append(s.pods, &Pod{kept: kept, Name: p.name, URL: url, ready: ready, Env: env})
 		s.mu.Unlock()
 	}
 	return nil
