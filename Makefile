@@ -21,11 +21,10 @@ help: ## list the verbs
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
 
 .PHONY: deps
-deps: ## install what is missing on this machine (Debian: redis-server); KAFKA=real: also Java 17 and Maven
+deps: ## install what is missing on this machine (Debian: redis-server); KAFKA=real: also Java and Maven
 	@missing=; \
 	command -v redis-server >/dev/null && command -v redis-cli >/dev/null || missing='redis-server redis-tools'; \
-	$(if $(REAL),for j in "$$JAVA_HOME/bin/java" java /usr/lib/jvm/*/bin/java; do "$$j" -version 2>&1 | grep -qE 'version "(1[7-9]|2[0-3])\.' && break; j=; done; \
-	[ -n "$$j" ] || missing="$$missing openjdk-17-jre-headless"; \
+	$(if $(REAL),go run ./lab/internal/java/cmd/find-java jre >/dev/null || missing="$$missing openjdk-17-jre-headless"; \
 	command -v mvn >/dev/null || missing="$$missing maven";) \
 	[ -z "$$missing" ] || { \
 		echo "installing $$missing"; \
@@ -57,7 +56,7 @@ test-engine: engine-tools ## the real Pulumi engine on both stacks, with a stand
 
 .PHONY: test-kafka
 test-kafka: KAFKA := real
-test-kafka: deps client-deps ## Apache Kafka and MirrorMaker 2 with TLS, SCRAM and the declared ACLs: the conformance of the lab's Kafkas, the demo in both modes of the mirror, and the examples of docs/clients.md
+test-kafka: client-deps deps ## Apache Kafka and MirrorMaker 2 with TLS, SCRAM and the declared ACLs: the conformance of the lab's Kafkas, the demo in both modes of the mirror, and the examples of docs/clients.md
 	REDIS_WAL_REAL_KAFKA=1 go test -count=1 -timeout 20m -run 'AKafka' ./lab/internal/broker
 	REDIS_WAL_REAL_KAFKA=1 go test -count=1 -timeout 20m -run 'ApacheKafka' ./lab
 
@@ -74,8 +73,7 @@ drill-short: deps ## the drills that need no Java and end soon
 client-deps: ## install the clients of docs/clients.md that the tests run (Debian: kcat, a JDK, Python with venv)
 	@missing=; \
 	command -v kcat >/dev/null || missing="$$missing kcat"; \
-	for j in "$$JAVA_HOME/bin/java" java /usr/lib/jvm/*/bin/java; do "$$j" --list-modules 2>&1 | grep -q jdk.compiler && break; j=; done; \
-	[ -n "$$j" ] || missing="$$missing openjdk-17-jdk-headless"; \
+	go run ./lab/internal/java/cmd/find-java jdk >/dev/null || missing="$$missing openjdk-17-jdk-headless"; \
 	python3 -c 'import ensurepip' 2>/dev/null || missing="$$missing python3-venv"; \
 	[ -z "$$missing" ] || { \
 		echo "installing$$missing"; sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \

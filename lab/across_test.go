@@ -68,7 +68,7 @@ func measured(ctx context.Context, b *testing.B, mode string) *sites.Sites {
 	if err != nil {
 		b.Fatal(err)
 	}
-	jvm, err := java.Open(ctx, module, func() { b.Log("fetching Apache Kafka") })
+	jvm, err := java.Open(ctx, module, java.JRE, func() { b.Log("fetching Apache Kafka") })
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -173,7 +173,7 @@ func openPage(ctx context.Context, t *testing.T) *page {
 			t.Fatalf("%v; `make client-deps` installs it", err)
 		}
 	}
-	if p.java, err = java.Open(ctx, p.module, func() { t.Log("fetching the jars of lab/kafka/pom.xml") }); err != nil {
+	if p.java, err = java.Open(ctx, p.module, java.JDK, func() { t.Log("fetching the jars of lab/kafka/pom.xml") }); err != nil {
 		t.Fatal(err)
 	}
 	return p

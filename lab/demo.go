@@ -148,7 +148,7 @@ func bringUp(ctx context.Context, dir string, with *making, say *demo.Narrator) 
 		Log: slog.New(slog.NewTextHandler(logFile, nil)), Say: say.Step,
 	}
 	if with.kafka == kafkaReal {
-		cfg.Java, err = java.Open(ctx, module, func() { say.Step("maven", "fetching Apache Kafka; this is done once") })
+		cfg.Java, err = java.Open(ctx, module, java.JRE, func() { say.Step("maven", "fetching Apache Kafka; this is done once") })
 		if err != nil {
 			return nil, nil, errors.Join(err, closeAll())
 		}

@@ -42,7 +42,7 @@ func startApache(ctx context.Context, t *testing.T, blk *loopback.Block) (*broke
 	if os.Getenv(realVariable) == "" {
 		t.Skip("SKIPPED: needs Java and Apache Kafka; run it with `make test-kafka`")
 	}
-	jvm, err := java.Open(ctx, "../../..", func() { t.Log("fetching Apache Kafka") })
+	jvm, err := java.Open(ctx, "../../..", java.JRE, func() { t.Log("fetching Apache Kafka") })
 	if err != nil {
 		return nil, err
 	}

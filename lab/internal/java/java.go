@@ -16,8 +16,18 @@ import (
 	"github.com/comptech-lab/redis-wal/lab/internal/process"
 )
 
-// The Java versions that Kafka 4.1 supports.
+// The Java versions that Kafka 4.1 supports. Nothing else says which: the Makefile asks cmd/find-java.
 const oldest, newest = 17, 23
+
+// Kind is what a Java must bring.
+type Kind string
+
+const (
+	// JRE runs programs, such as Kafka.
+	JRE Kind = "jre"
+	// JDK also compiles them: it runs a program that is given as its source.
+	JDK Kind = "jdk"
+)
 
 // Runtime is a Java with the jars of Kafka. Its methods are safe for concurrent use.
 type Runtime struct {
@@ -30,15 +40,15 @@ type Runtime struct {
 	java, jars string
 }
 
-// Open finds Java in JAVA_HOME, in the PATH or in /usr/lib/jvm, and the jars of lab/kafka/pom.xml of the module in its folder bin,
-// where Maven puts them the first time. fetching is told before that, because it takes long.
-func Open(ctx context.Context, module string, fetching func()) (*Runtime, error) {
+// Open finds a Java as Find does, and the jars of lab/kafka/pom.xml of the module in its folder bin, where Maven puts them the first
+// time. fetching is told before that, because it takes long.
+func Open(ctx context.Context, module string, kind Kind, fetching func()) (*Runtime, error) {
 	r := &Runtime{}
 	module, err := filepath.Abs(module)
 	if err != nil {
 		return nil, err
 	}
-	if r.java, r.Version, err = find(ctx, os.LookupEnv); err != nil {
+	if r.java, r.Version, err = Find(ctx, kind, os.LookupEnv); err != nil {
 		return nil, err
 	}
 	if r.jars, err = fetch(ctx, module, maven(fetching)); err != nil {
@@ -52,8 +62,8 @@ func Open(ctx context.Context, module string, fetching func()) (*Runtime, error)
 	return r, nil
 }
 
-// find returns the first Java that Kafka runs on.
-func find(ctx context.Context, lookup func(string) (string, bool)) (path, version string, err error) {
+// Find returns the first Java of that kind that Kafka runs on: in JAVA_HOME, in the PATH or in /usr/lib/jvm.
+func Find(ctx context.Context, kind Kind, lookup func(string) (string, bool)) (path, version string, err error) {
 	var candidates []string
 	if home, ok := lookup("JAVA_HOME"); ok && home != "" {
 		candidates = append(candidates, filepath.Join(home, "bin", "java"))
@@ -67,18 +77,23 @@ func find(ctx context.Context, lookup func(string) (string, bool)) (path, versio
 	}
 	var errs []error
 	for _, path := range append(candidates, installed...) {
-		version, err := versionOf(ctx, path)
+		version, err := fits(ctx, path, kind)
 		if err == nil {
 			return path, version, nil
 		}
 		errs = append(errs, err)
 	}
-	return "", "", errors.Join(fmt.Errorf("real Kafka needs Java %d to %d; `make deps KAFKA=real` installs it, or set JAVA_HOME", oldest, newest), errors.Join(errs...))
+	target := map[Kind]string{JRE: "deps KAFKA=real", JDK: "client-deps"}[kind]
+	return "", "", errors.Join(
+		fmt.Errorf("real Kafka needs a %s of Java %d to %d; `make %s` installs it, or set JAVA_HOME", strings.ToUpper(string(kind)), oldest, newest, target),
+		errors.Join(errs...),
+	)
 }
 
 var versionWords = regexp.MustCompile(`version "((\d+)[^"]*)"`)
 
-func versionOf(ctx context.Context, path string) (string, error) {
+// fits returns the version of a Java, or why it is of no use.
+func fits(ctx context.Context, path string, kind Kind) (version string, err error) {
 	out, err := exec.CommandContext(ctx, path, "-version").CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("%s -version: %w", path, err)
@@ -87,13 +102,25 @@ func versionOf(ctx context.Context, path string) (string, error) {
 	if words == nil {
 		return "", fmt.Errorf("%s -version: not understood: %.80q", path, out)
 	}
+	version = string(words[1])
 	if major, err := strconv.Atoi(string(words[2])); err != nil || major < oldest || major > newest {
-		return "", fmt.Errorf("%s is Java %s", path, words[1])
+		return "", fmt.Errorf("%s is Java %s", path, version)
 	}
-	return string(words[1]), nil
+	if kind == JRE {
+		return version, nil
+	}
+	modules, err := exec.CommandContext(ctx, path, "--list-modules").Output()
+	if err != nil {
+		return "", fmt.Errorf("%s --list-modules: %w", path, err)
+	}
+	if !strings.Contains(string(modules), "jdk.compiler") {
+		return "", fmt.Errorf("%s is Java %s without a compiler", path, version)
+	}
+	return version, nil
 }
 
-// Command is Java with those arguments and the jars in its class path: for small programs that end soon.
+// Command is Java with those arguments and the jars in its class path: for small programs that end soon. To run one that is given as its
+// source takes a JDK.
 func (r *Runtime) Command(ctx context.Context, args ...string) *exec.Cmd {
 	return exec.CommandContext(ctx, r.java, append([]string{"-cp", filepath.Join(r.jars, "*"), "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx128m"}, args...)...)
 }

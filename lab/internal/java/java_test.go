@@ -9,14 +9,14 @@ import (
 	"testing"
 )
 
-// fake puts a java of that version into a folder that JAVA_HOME could name.
-func fake(t *testing.T, version string) (home string) {
+// fake puts a java of that version, with those modules, into a folder that JAVA_HOME could name.
+func fake(t *testing.T, version string, modules ...string) (home string) {
 	t.Helper()
 	home = t.TempDir()
 	if err := os.Mkdir(filepath.Join(home, "bin"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	script := fmt.Sprintf("#!/bin/sh\necho 'openjdk version \"%s\" 2025-01-01' >&2\n", version)
+	script := fmt.Sprintf("#!/bin/sh\nif [ $1 = --list-modules ]; then echo java.base %s; else echo 'openjdk version \"%s\" 2025-01-01' >&2; fi\n", strings.Join(modules, " "), version)
 	if err := os.WriteFile(filepath.Join(home, "bin", "java"), []byte(script), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -25,20 +25,38 @@ func fake(t *testing.T, version string) (home string) {
 
 func TestAJavaThatKafkaDoesNotRunOnIsPassedOver(t *testing.T) {
 	t.Parallel()
-	for version, fits := range map[string]bool{"1.8.0_402": false, "11.0.2": false, "17.0.15": true, "21": true, "23.0.1": true, "25": false} {
-		got, err := versionOf(t.Context(), filepath.Join(fake(t, version), "bin", "java"))
-		if fits && (err != nil || got != version) || !fits && (err == nil || !strings.Contains(err.Error(), "is Java "+version)) {
-			t.Errorf("Java %s: %q, %v; want fits = %t", version, got, err, fits)
+	for version, want := range map[string]bool{"1.8.0_402": false, "11.0.2": false, "17.0.15": true, "21": true, "23.0.1": true, "25": false} {
+		got, err := fits(t.Context(), filepath.Join(fake(t, version), "bin", "java"), JRE)
+		if want && (err != nil || got != version) || !want && (err == nil || !strings.Contains(err.Error(), "is Java "+version)) {
+			t.Errorf("Java %s: %q, %v; want fits = %t", version, got, err, want)
 		}
+	}
+}
+
+func TestAJREIsNoJDK(t *testing.T) {
+	t.Parallel()
+	path := func(home string) string { return filepath.Join(home, "bin", "java") }
+	jre, jdk, newer := path(fake(t, "17.0.15")), path(fake(t, "17.0.15", "jdk.compiler@17.0.15")), path(fake(t, "25", "jdk.compiler@25"))
+	if _, err := fits(t.Context(), jre, JRE); err != nil {
+		t.Errorf("a JRE where a JRE is wanted: %v", err)
+	}
+	if _, err := fits(t.Context(), jdk, JDK); err != nil {
+		t.Errorf("a JDK where a JDK is wanted: %v", err)
+	}
+	if _, err := fits(t.Context(), jre, JDK); err == nil || !strings.Contains(err.Error(), "without a compiler") {
+		t.Errorf("a JRE where a JDK is wanted: %v", err)
+	}
+	if _, err := fits(t.Context(), newer, JDK); err == nil || !strings.Contains(err.Error(), "is Java 25") {
+		t.Errorf("a JDK that Kafka does not run on: %v", err)
 	}
 }
 
 func TestJavaHomeComesFirst(t *testing.T) {
 	t.Parallel()
 	home := fake(t, "21.0.99")
-	path, version, err := find(t.Context(), func(string) (string, bool) { return home, true })
+	path, version, err := Find(t.Context(), JRE, func(string) (string, bool) { return home, true })
 	if err != nil || version != "21.0.99" || path != filepath.Join(home, "bin", "java") {
-		t.Errorf("find = %s, %s, %v, want the one in JAVA_HOME", path, version, err)
+		t.Errorf("Find = %s, %s, %v, want the one in JAVA_HOME", path, version, err)
 	}
 }
 
