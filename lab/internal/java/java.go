@@ -85,7 +85,8 @@ func Find(ctx context.Context, kind Kind, lookup func(string) (string, bool)) (p
 	}
 	target := map[Kind]string{JRE: "deps KAFKA=real", JDK: "client-deps"}[kind]
 	return "", "", errors.Join(
-		fmt.Errorf("real Kafka needs a %s of Java %d to %d; `make %s` installs it, or set JAVA_HOME", strings.ToUpper(string(kind)), oldest, newest, target),
+		fmt.Errorf("real Kafka needs a %s of Java %d to %d; `make %s` installs it, or set JAVA_HOME",
+			strings.ToUpper(string(kind)), oldest, newest, target),
 		errors.Join(errs...),
 	)
 }
@@ -122,7 +123,10 @@ func fits(ctx context.Context, path string, kind Kind) (version string, err erro
 // Command is Java with those arguments and the jars in its class path: for small programs that end soon. To run one that is given as its
 // source takes a JDK.
 func (r *Runtime) Command(ctx context.Context, args ...string) *exec.Cmd {
-	return exec.CommandContext(ctx, r.java, append([]string{"-cp", filepath.Join(r.jars, "*"), "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx128m"}, args...)...)
+	return exec.CommandContext(ctx, r.java, append([]string{
+		"-cp", filepath.Join(r.jars, "*"),
+		"-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData", "-Xmx128m",
+	}, args...)...)
 }
 
 // Program is a Java program to run.

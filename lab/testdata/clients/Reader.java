@@ -13,7 +13,11 @@ class Reader {
         for (String line; (line = in.readLine()) != null; ) {
             var words = line.split(" ");
             try {
-                var got = words[0].equals("get") ? rdb.get(words[1]) : rdb.set(words[1], "x");
+                var got = switch (words[0]) {
+                    case "get" -> rdb.get(words[1]);
+                    case "hget" -> rdb.hget(words[1], words[2]);
+                    default -> rdb.set(words[1], "x");
+                };
                 System.out.println(got == null ? "nothing" : "value: " + got);
             } catch (Exception e) {
                 System.out.println("error: " + e.toString().replace('\n', ' '));

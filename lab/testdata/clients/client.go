@@ -21,33 +21,38 @@ import (
 
 func main() {
 	ctx := context.Background()
-	work := read
-	if os.Args[1] == "produce" {
-		work = produce
+	what := os.Args[1]
+	work := func() error { return produce(ctx, what) }
+	if what == "read" {
+		work = func() error { return read(ctx) }
 	}
-	if err := work(ctx); err != nil {
+	if err := work(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-func produce(ctx context.Context) error {
-// SNIPPET go-producer
+// produce writes as one of the examples does.
+func produce(ctx context.Context, what string) error {
+	// SNIPPET go-producer
 	if err != nil {
 		return err
 	}
 	fmt.Println("partition", ack.Partition)
-	if err := several(ctx, p); err != nil {
-		return err
+	switch what {
+	case "async":
+		return several(ctx, p)
+	case "wait":
+		return wait(ctx, p, reader())
 	}
-	return wait(ctx, p, reader())
+	return nil
 }
 
 func several(ctx context.Context, p *walclient.Producer) error {
 	type order struct{ ID, State string }
 	orders := []order{{"1", "paid"}, {"2", "open"}}
 	var failed atomic.Int64
-// SNIPPET go-async
+	// SNIPPET go-async
 	if err == nil && failed.Load() > 0 {
 		return fmt.Errorf("%d ops failed", failed.Load())
 	}
@@ -55,7 +60,7 @@ func several(ctx context.Context, p *walclient.Producer) error {
 }
 
 func wait(ctx context.Context, p *walclient.Producer, rdb *redis.Client) error {
-// SNIPPET go-wait
+	// SNIPPET go-wait
 	if got, err := rdb.Get(ctx, "orders:46").Result(); err != nil || got != "paid" {
 		return fmt.Errorf("after WaitApplied: GET = %q, %v", got, err)
 	}
@@ -63,7 +68,7 @@ func wait(ctx context.Context, p *walclient.Producer, rdb *redis.Client) error {
 }
 
 func reader() *redis.Client {
-// SNIPPET go-reader
+	// SNIPPET go-reader
 	return rdb
 }
 
@@ -71,12 +76,15 @@ func read(ctx context.Context) error {
 	rdb := reader()
 	in := bufio.NewScanner(os.Stdin)
 	for in.Scan() {
-		what, key, _ := strings.Cut(in.Text(), " ")
+		words := strings.Fields(in.Text())
 		got, err := "", error(nil)
-		if what == "get" {
-			got, err = rdb.Get(ctx, key).Result()
-		} else {
-			err = rdb.Set(ctx, key, "x", 0).Err()
+		switch words[0] {
+		case "get":
+			got, err = rdb.Get(ctx, words[1]).Result()
+		case "hget":
+			got, err = rdb.HGet(ctx, words[1], words[2]).Result()
+		default:
+			err = rdb.Set(ctx, words[1], "x", 0).Err()
 		}
 		switch {
 		case err == redis.Nil:

@@ -3,9 +3,9 @@ import sys
 # SNIPPET python-reader
 
 for line in sys.stdin:
-    what, key = line.split()
+    what, *words = line.split()
     try:
-        got = rdb.get(key) if what == "get" else rdb.set(key, "x")
+        got = {"get": rdb.get, "hget": rdb.hget, "set": lambda key: rdb.set(key, "x")}[what](*words)
         print("nothing" if got is None else f"value: {got}", flush=True)
     except Exception as e:
         print("error:", type(e).__name__, str(e).replace("\n", " "), flush=True)
