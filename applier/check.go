@@ -8,7 +8,6 @@ import (
 	"io"
 
 	"github.com/comptech-lab/redis-wal/applier/config"
-	"github.com/comptech-lab/redis-wal/applier/internal/app"
 	"github.com/comptech-lab/redis-wal/applier/kafka"
 	"github.com/comptech-lab/redis-wal/converge"
 	"github.com/comptech-lab/redis-wal/wal"
@@ -85,7 +84,7 @@ func check(ctx context.Context, lookup config.Lookup, o checkOptions) (converge.
 	if err != nil {
 		return converge.Report{}, err
 	}
-	key, err := app.ReadSigningKey(cfg.SigningKeyFile)
+	key, err := cfg.SigningKey()
 	if err != nil {
 		return converge.Report{}, err
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/comptech-lab/redis-wal/applier/internal/sink"
 	"github.com/comptech-lab/redis-wal/applier/internal/source"
 	"github.com/comptech-lab/redis-wal/applier/kafka"
+	"github.com/comptech-lab/redis-wal/applier/primary"
 	"github.com/comptech-lab/redis-wal/wal"
 )
 
@@ -98,9 +99,10 @@ func New(cfg config.Run, o Options) (_ *App, err error) {
 			err = errors.Join(err, a.close())
 		}
 	}()
-	signer, signErr := newSigner(cfg)
+	signer, signErr := cfg.Signer()
 	opts, kafkaErr := kafka.Options(cfg.Kafka)
-	if err := errors.Join(signErr, kafkaErr, checkRedisFiles(cfg)); err != nil {
+	redis, redisErr := primary.Options(cfg)
+	if err := errors.Join(signErr, kafkaErr, redisErr); err != nil {
 		return nil, err
 	}
 	a.kafka = opts
@@ -128,12 +130,8 @@ func New(cfg config.Run, o Options) (_ *App, err error) {
 	}
 	a.closers = append(a.closers, func() error { a.producer.Close(); return nil })
 	a.publisher = attest.NewPublisher(a.producer, cfg.Log, a.rules.Sites, cfg.Partitions, signer, a.logger)
-	a.sink = sink.New(sink.Options{
-		Sites: a.rules.Sites, Log: cfg.Log, Sentinels: cfg.Sentinels, SentinelMaster: cfg.SentinelMaster,
-		Username: cfg.RedisUsername, PasswordFile: cfg.RedisPasswordFile,
-		SentinelUsername: cfg.SentinelUsername, SentinelPasswordFile: cfg.SentinelPasswordFile,
-		TLS: redisTLS(cfg), Dial: o.Dial, OnFailover: a.failover,
-	})
+	redis.Dial, redis.OnFailover = o.Dial, a.failover
+	a.sink = sink.New(redis)
 	a.closers = append(a.closers, a.sink.Close)
 	a.observer = a.sink.Observe()
 	a.digests = &digests{app: a, signer: signer, runs: map[string]*digestRun{}, repairs: map[string]bool{}}

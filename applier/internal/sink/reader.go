@@ -59,20 +59,35 @@ func (s *Sink) ReaderAt(addr string) *redis.Client {
 
 // replicas are those that the first Sentinel who answers believes to be well.
 func (s *Sentinels) replicas(ctx context.Context) []string {
+	var out []string
+	for _, r := range s.known(ctx) {
+		if r["master-link-status"] == "ok" && !strings.Contains(r["flags"], "down") && !strings.Contains(r["flags"], "disconnected") {
+			out = append(out, net.JoinHostPort(r["ip"], r["port"]))
+		}
+	}
+	return out
+}
+
+// known are the replicas that the first Sentinel who answers knows, each with what it says of it.
+func (s *Sentinels) known(ctx context.Context) []map[string]string {
 	for _, addr := range s.addrs() {
 		ctx, cancel := context.WithTimeout(ctx, askTimeout)
 		all, err := s.client(addr).Replicas(ctx, s.master).Result()
 		cancel()
-		if err != nil {
-			continue
+		if err == nil {
+			return all
 		}
-		var out []string
-		for _, r := range all {
-			if r["master-link-status"] == "ok" && !strings.Contains(r["flags"], "down") && !strings.Contains(r["flags"], "disconnected") {
-				out = append(out, net.JoinHostPort(r["ip"], r["port"]))
-			}
-		}
-		return out
 	}
 	return nil
+}
+
+// Look asks the Sentinels for the primary, and for the addresses of all replicas that they know, whether or not they are well.
+func (s *Sink) Look(ctx context.Context) (a Answer, replicas []string, err error) {
+	if a, err = s.ask(ctx); err != nil {
+		return a, nil, err
+	}
+	for _, r := range s.sentinels.known(ctx) {
+		replicas = append(replicas, net.JoinHostPort(r["ip"], r["port"]))
+	}
+	return a, replicas, nil
 }
