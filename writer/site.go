@@ -75,14 +75,4 @@ const (
 )
 
 // Copy is a record in a list.
-type Copy struct {
-	wal.Record             // as it stood in the log; Partition and Offset are those of the log
-	TopicID    wal.TopicID // of the log
-	Site       string      // whose applier wrote the copy
-	Origin     string      // the site where the record was first appended
-	Class      wal.Class
-	Reason     string
-	Detail     string
-	End        int64  // of class unconfirmed: the offset after the last one that it speaks of
-	Without    string // what was left out because it would be too large: value, key or headers
-}
+type Copy = wal.Copy
