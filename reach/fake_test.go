@@ -1,0 +1,86 @@
+package reach_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync/atomic"
+	"time"
+
+	"github.com/comptech-lab/redis-wal/converge"
+	"github.com/comptech-lab/redis-wal/reach"
+	"github.com/comptech-lab/redis-wal/wal"
+	"github.com/comptech-lab/redis-wal/writer"
+)
+
+// fake is a site that does what a test tells it.
+type fake struct {
+	appends func(ctx context.Context) ([]int64, error)
+	follow  func(ctx context.Context, each func(wal.Attestation) error) error
+	copies  func(each func(writer.Copy) error) error
+	closed  atomic.Bool
+}
+
+var errNot = errors.New("dr: not of this test")
+
+func (*fake) Identity() writer.Identity {
+	return writer.Identity{Sites: wal.Sites{Self: "dr", Peer: "dc"}, Log: "redis-writes", Partitions: 1}
+}
+
+func (f *fake) Append(ctx context.Context, _ []writer.Control) ([]int64, error) {
+	return f.appends(ctx)
+}
+
+func (f *fake) Follow(ctx context.Context, _ time.Time, each func(wal.Attestation) error, _ func()) error {
+	return f.follow(ctx, each)
+}
+
+func (*fake) Ends(context.Context) (writer.Ends, error) {
+	return writer.Ends{Start: []int64{0}, End: []int64{7}}, nil
+}
+
+func (*fake) Records(context.Context, int32, int64, int64, func(wal.Record) error) error {
+	return errNot
+}
+
+func (f *fake) Copies(_ context.Context, _ writer.List, each func(writer.Copy) error) error {
+	return f.copies(each)
+}
+
+func (*fake) Check(context.Context, time.Duration) (converge.Report, error) {
+	return converge.Report{}, errNot
+}
+
+func (*fake) Redis(context.Context) (reach.Redis, error)              { return reach.Redis{}, errNot }
+func (*fake) Values(context.Context, [][]byte) ([]reach.Value, error) { return nil, errNot }
+func (f *fake) Close() error                                          { f.closed.Store(true); return nil }
+
+// pipe is one end of two pipes.
+type pipe struct {
+	io.Reader
+	io.Writer
+	close func() error
+}
+
+func (p *pipe) Close() error { return p.close() }
+
+// served is a site behind a Serve in this process.
+type served struct {
+	stream *pipe
+	server *pipe         // its end
+	ended  chan struct{} // Serve has returned
+	err    error         // what
+}
+
+func serve(ctx context.Context, site reach.Site) *served {
+	in, toServer := io.Pipe()
+	fromServer, out := io.Pipe()
+	s := &served{ended: make(chan struct{})}
+	s.stream = &pipe{fromServer, toServer, func() error { return errors.Join(toServer.Close(), fromServer.Close()) }}
+	s.server = &pipe{in, out, func() error { return errors.Join(out.Close(), in.Close()) }}
+	go func() {
+		defer close(s.ended)
+		s.err = reach.Serve(ctx, site, in, out)
+	}()
+	return s
+}

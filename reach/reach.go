@@ -1,0 +1,59 @@
+// Package reach is how an operator reaches a site: [Direct], by the addresses and files that its appliers go by, or [Remote], by a command such as
+// `redis-applier ctl` that runs where those count, and speaks on its standard input and output ([Exec], [Dial], [Serve]). Both are a [Site].
+package reach
+
+import (
+	"context"
+
+	"github.com/comptech-lab/redis-wal/wal"
+	"github.com/comptech-lab/redis-wal/writer"
+)
+
+// Site is one site as an operator reaches it.
+type Site interface {
+	writer.Site
+	// Redis says how the site's Redis is.
+	Redis(ctx context.Context) (Redis, error)
+	// Values are the values of keys at the primary now, in the order of the keys, to be shown to a person.
+	Values(ctx context.Context, keys [][]byte) ([]Value, error)
+	// Close lets go of the site. What is under way fails.
+	Close() error
+}
+
+// Redis is the state of a site's Redis.
+type Redis struct {
+	Primary    string    `json:"primary"` // host:port, as the Sentinels name it
+	Agreed     bool      `json:"agreed"`  // a majority of all known Sentinels names it
+	Version    string    `json:"version"`
+	UsedMemory int64     `json:"usedMemory"` // bytes
+	MaxMemory  int64     `json:"maxMemory"`  // bytes; 0 = no limit
+	Replicas   []Replica `json:"replicas"`   // those of the primary first, then those that only a Sentinel knows
+	// Checkpoints are those of all partitions, by partition; null where there is none.
+	Checkpoints []*wal.Checkpoint `json:"checkpoints"`
+}
+
+// Replica is one replica.
+type Replica struct {
+	Addr   string `json:"addr"`   // host:port
+	LinkUp bool   `json:"linkUp"` // it is connected to the primary, and not in the middle of a full copy
+	Lag    int64  `json:"lag"`    // bytes of the replication stream that it has not confirmed; 0 if the primary does not know it
+}
+
+// Value is the value of a key, short enough to be looked at.
+type Value struct {
+	Key  []byte `json:"key"`
+	Type string `json:"type"` // as Redis says it; none: the key does not exist
+	Size int64  `json:"size"` // bytes of a string, else the number of elements
+	// Text shows the value, or its beginning, printable: strings are quoted as Go quotes them. At most MaxText bytes.
+	Text     string `json:"text"`
+	Cut      bool   `json:"cut"`      // Text does not show all of it
+	ExpireAt int64  `json:"expireAt"` // ms since 1970; 0 = never
+}
+
+// MaxText is the most bytes of a [Value.Text].
+const MaxText = 400
+
+var (
+	_ Site = (*Direct)(nil)
+	_ Site = (*Remote)(nil)
+)
