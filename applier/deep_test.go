@@ -242,7 +242,7 @@ func TestDeepFindsDifferences(t *testing.T) {
 	}
 	lookup := func(name string) (string, bool) { v, ok := env[name]; return v, ok }
 	var text, js bytes.Buffer
-	if code := run(t.Context(), []string{"check", "--deep"}, lookup, &text, io.Discard); code != 1 {
+	if code := run(t.Context(), []string{"check", "--deep"}, lookup, nil, &text, io.Discard); code != 1 {
 		t.Errorf("check --deep ended with %d", code)
 	}
 	for _, words := range []string{`"around\nthe log"`, "11 keys (1 missing, 2 extra, 6 unequal, 2 ttl, seen from dr)", "read from localhost", "converged: dr and dc agree"} {
@@ -250,7 +250,7 @@ func TestDeepFindsDifferences(t *testing.T) {
 			t.Errorf("the report does not say %q:\n%s", words, text.String())
 		}
 	}
-	if code := run(t.Context(), []string{"check", "--json", "--deep", "--tolerance", "20m"}, lookup, &js, io.Discard); code != 1 {
+	if code := run(t.Context(), []string{"check", "--json", "--deep", "--tolerance", "20m"}, lookup, nil, &js, io.Discard); code != 1 {
 		t.Errorf("check --json --deep ended with %d", code)
 	}
 	var back converge.Report

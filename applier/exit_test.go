@@ -59,7 +59,7 @@ func (b *bench) runUntil(t *testing.T, condition func(ctx context.Context) bool)
 	var stdout, stderr bytes.Buffer
 	ended := make(chan int, 1)
 	go func() {
-		ended <- run(ctx, []string{"run"}, func(name string) (string, bool) { v, ok := env[name]; return v, ok }, &stdout, &stderr)
+		ended <- run(ctx, []string{"run"}, func(name string) (string, bool) { v, ok := env[name]; return v, ok }, nil, &stdout, &stderr)
 	}()
 	deadline := time.After(patience)
 	for !condition(ctx) {

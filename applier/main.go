@@ -35,6 +35,7 @@ const usage = `usage: redis-applier COMMAND
   run              replay the log into the local Redis until SIGTERM
   check [--json]   prove that both sites have decided the same, or say where they differ
   check --deep     and compare their data, key by key
+  ctl              serve this site to an operator's program on stdin and stdout
   print-config     print the environment that run would go by, defaults included, or all that is wrong with it
   version          print the version
 
@@ -48,6 +49,7 @@ check --deep takes
 
 EXIT STATUS
   run:    0 stopped, 1 start me again, 2 usage or configuration, 4 stopped while every owned partition was halted
+  ctl:    0 its input has ended, or it was told to stop, 1 the stream broke, 2 configuration
   print-config: 0 printed, 2 configuration
   check:  0 converged, 1 diverged or (--deep) keys differ, 2 could not tell (usage and configuration included)
 `
@@ -55,11 +57,11 @@ EXIT STATUS
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	os.Exit(run(ctx, os.Args[1:], os.LookupEnv, os.Stdout, os.Stderr))
+	os.Exit(run(ctx, os.Args[1:], os.LookupEnv, os.Stdin, os.Stdout, os.Stderr))
 }
 
 // run is main with everything from outside as a parameter.
-func run(ctx context.Context, args []string, lookup config.Lookup, stdout, stderr io.Writer) int {
+func run(ctx context.Context, args []string, lookup config.Lookup, stdin io.Reader, stdout, stderr io.Writer) int {
 	if len(args) == 0 {
 		fmt.Fprint(stderr, usage)
 		return exitUsage
@@ -74,6 +76,8 @@ func run(ctx context.Context, args []string, lookup config.Lookup, stdout, stder
 			return exitUsage
 		}
 		return runCheck(ctx, lookup, o, stdout, stderr)
+	case command == "ctl" && len(rest) == 0:
+		return runCtl(ctx, lookup, stdin, stdout, stderr)
 	case command == "print-config" && len(rest) == 0:
 		return printConfig(lookup, stdout, stderr)
 	case command == "version" && len(rest) == 0:
@@ -90,14 +94,18 @@ func run(ctx context.Context, args []string, lookup config.Lookup, stdout, stder
 // memoryLimit makes the collector work harder before the process outgrows what its container is given; GOMEMLIMIT overrides it.
 const memoryLimit = 40 << 20
 
+func limitMemory(lookup config.Lookup) {
+	if _, set := lookup("GOMEMLIMIT"); !set {
+		debug.SetMemoryLimit(memoryLimit)
+	}
+}
+
 func runApplier(ctx context.Context, lookup config.Lookup, stderr io.Writer) int {
 	cfg, err := config.ReadRun(lookup)
 	if err != nil {
 		return configProblem(stderr, err)
 	}
-	if _, set := lookup("GOMEMLIMIT"); !set {
-		debug.SetMemoryLimit(memoryLimit)
-	}
+	limitMemory(lookup)
 	sink.QuietClient()
 	logger := slog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: cfg.Verbosity})).With("site", cfg.Site)
 	a, err := app.New(cfg, app.Options{Logger: logger, Version: version})

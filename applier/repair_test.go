@@ -93,7 +93,7 @@ func TestRepair(t *testing.T) {
 	}
 	lookup := func(name string) (string, bool) { v, ok := env[name]; return v, ok }
 	var text bytes.Buffer
-	if code := run(t.Context(), []string{"check", "--deep", "--repair", "--from", "dc", "--yes"}, lookup, &text, io.Discard); code != 0 {
+	if code := run(t.Context(), []string{"check", "--deep", "--repair", "--from", "dc", "--yes"}, lookup, nil, &text, io.Discard); code != 0 {
 		t.Errorf("check --deep --repair --yes ended with %d:\n%s", code, text.String())
 	}
 	if words := "data differed in 7 keys (1 missing, 1 extra, 4 unequal, 1 ttl, seen from dc); all were repaired from dc"; !strings.Contains(text.String(), words) {

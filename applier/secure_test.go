@@ -166,7 +166,7 @@ func (f *fort) start(ctx context.Context, changes func(*config.Run)) (ended chan
 	}
 	ended = make(chan int, 1)
 	go func() {
-		ended <- run(ctx, []string{"run"}, func(name string) (string, bool) { v, ok := env[name]; return v, ok }, &f.log, &f.log)
+		ended <- run(ctx, []string{"run"}, func(name string) (string, bool) { v, ok := env[name]; return v, ok }, nil, &f.log, &f.log)
 	}()
 	return ended
 }

@@ -76,10 +76,15 @@ func serve(ctx context.Context, site reach.Site) *served {
 	in, toServer := io.Pipe()
 	fromServer, out := io.Pipe()
 	s := &served{ended: make(chan struct{})}
-	s.stream = &pipe{fromServer, toServer, func() error { return errors.Join(toServer.Close(), fromServer.Close()) }}
 	s.server = &pipe{in, out, func() error { return errors.Join(out.Close(), in.Close()) }}
+	s.stream = &pipe{fromServer, toServer, func() error { // as the end of a command that is awaited
+		err := toServer.Close()
+		<-s.ended
+		return errors.Join(err, fromServer.Close())
+	}}
 	go func() {
 		defer close(s.ended)
+		defer out.Close()
 		s.err = reach.Serve(ctx, site, in, out)
 	}()
 	return s

@@ -130,7 +130,6 @@ func TestServerThatDies(t *testing.T) {
 		return each(wal.Attestation{Version: 1})
 	}
 	_ = follow
-	var s *served
 	r, s := dial(t, &fake{follow: func(ctx context.Context, each func(wal.Attestation) error) error {
 		if err := each(wal.Attestation{Version: 1}); err != nil {
 			return err
@@ -151,9 +150,8 @@ func TestServerThatDies(t *testing.T) {
 // What was answered before the end is not lost by the end.
 func TestServerThatAnswersAndEnds(t *testing.T) {
 	t.Parallel()
-	var s *served
-	s = serve(context.Background(), &fake{appends: func(context.Context) ([]int64, error) { return []int64{3}, nil }})
-	r, err := reach.Dial(&pipe{s.stream, s.stream, s.stream.Close})
+	s := serve(context.Background(), &fake{appends: func(context.Context) ([]int64, error) { return []int64{3}, nil }})
+	r, err := reach.Dial(s.stream)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -217,7 +215,6 @@ func TestServeEndsWithItsContext(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	go func() { <-s.ended; _ = s.server.Close() }()
 	if err := r.Follow(t.Context(), time.Time{}, nil, nil); err == nil {
 		t.Error("got no error")
 	}
