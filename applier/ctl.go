@@ -22,7 +22,7 @@ func runCtl(ctx context.Context, lookup config.Lookup, stdin io.Reader, stdout, 
 	if err != nil {
 		return configProblem(stderr, err)
 	}
-	defer site.Close()
+	defer func() { _ = site.Close() }()
 	if err := reach.Serve(ctx, site, stdin, stdout); err != nil && ctx.Err() == nil {
 		fmt.Fprintf(stderr, "redis-applier: ctl: %v\n", err)
 		return exitRetry

@@ -91,7 +91,7 @@ func TestExecDies(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer r.Close()
+	defer func() { _ = r.Close() }()
 	err = r.Follow(t.Context(), time.Time{}, func(wal.Attestation) error { return nil }, func() {})
 	for _, want := range []string{"dr: ", "test-die`", "exit status 3", "out of memory"} {
 		if err == nil || !strings.Contains(err.Error(), want) {

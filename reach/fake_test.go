@@ -84,7 +84,7 @@ func serve(ctx context.Context, site reach.Site) *served {
 	}}
 	go func() {
 		defer close(s.ended)
-		defer out.Close()
+		defer func() { _ = out.Close() }()
 		s.err = reach.Serve(ctx, site, in, out)
 	}()
 	return s

@@ -54,7 +54,7 @@ func (d *Direct) atPrimary(ctx context.Context, do func(c *redis.Client, r Redis
 		return fmt.Errorf("redis of %s: %w", d.self(), err)
 	}
 	c := d.redis.At(named.Primary)
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	if err := do(c, Redis{Primary: named.Primary, Agreed: named.Agreed}, named.Replicas); err != nil {
 		return fmt.Errorf("redis %s of %s: %w", named.Primary, d.self(), err)
 	}

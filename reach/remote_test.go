@@ -150,26 +150,26 @@ func TestServerThatDies(t *testing.T) {
 // What was answered before the end is not lost by the end.
 func TestServerThatAnswersAndEnds(t *testing.T) {
 	t.Parallel()
-	s := serve(context.Background(), &fake{appends: func(context.Context) ([]int64, error) { return []int64{3}, nil }})
-	r, err := reach.Dial(s.stream)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
 	for range 50 {
+		in, toServer := io.Pipe()
+		fromServer, out := io.Pipe()
+		go func() {
+			fmt.Fprintf(out, hello+"\n", reach.Version)
+			_, _ = bufio.NewReader(in).ReadString('\n')
+			fmt.Fprint(out, `{"id":1,"done":true,"result":[3]}`+"\n")
+			_, _ = out.Close(), in.Close()
+		}()
+		r, err := reach.Dial(&pipe{fromServer, toServer, toServer.Close})
+		if err != nil {
+			t.Fatal(err)
+		}
 		if got, err := r.Append(t.Context(), nil); err != nil || got[0] != 3 {
 			t.Fatalf("got %v, %v", got, err)
 		}
-	}
-	if err := r.Close(); err != nil {
-		t.Error(err)
-	}
-	<-s.ended
-	if s.err != nil {
-		t.Errorf("serve: %v; the end of its input is no error", s.err)
-	}
-	if _, err := r.Append(t.Context(), nil); err == nil {
-		t.Error("got an answer after Close")
+		if _, err := r.Append(t.Context(), nil); err == nil || !strings.HasPrefix(err.Error(), "dr: ") {
+			t.Fatalf("got %v after the end", err)
+		}
+		_ = r.Close()
 	}
 }
 
@@ -274,9 +274,11 @@ func TestLargestCopy(t *testing.T) {
 	}
 }
 
+const hello = `{"protocol":"redis-wal-ctl","version":%d,"identity":{"sites":{"Self":"dr","Peer":"dc"}}}`
+
 func TestHello(t *testing.T) {
 	t.Parallel()
-	good := `{"protocol":"redis-wal-ctl","version":%d,"identity":{"sites":{"Self":"dr","Peer":"dc"}}}` + "\n"
+	good := hello + "\n"
 	for _, tt := range []struct{ name, said, want string }{
 		{"an older applier", fmt.Sprintf(good, reach.Version-1), "upgrade redis-applier of dr"},
 		{"a newer applier", fmt.Sprintf(good, reach.Version+1), "upgrade walctl"},
