@@ -180,7 +180,11 @@ func payload(c *writer.Control) (typ wal.ControlType, payload any, err error) {
 
 // Check implements [writer.Site]. A peer that does not answer leaves it without a verdict.
 func (d *Direct) Check(ctx context.Context, timeout time.Duration) (converge.Report, error) {
-	return converge.Check(ctx, converge.Config{
+	return converge.Check(ctx, d.check(timeout))
+}
+
+func (d *Direct) check(timeout time.Duration) converge.Config {
+	return converge.Config{
 		Sites: d.id.Sites, Log: d.id.Log, Partitions: d.id.Partitions, SigningKey: d.key, Kafka: d.kafka, Policy: converge.PeerRequire, Timeout: timeout,
-	})
+	}
 }

@@ -47,6 +47,12 @@ func (f *fake) Copies(_ context.Context, _ writer.List, each func(writer.Copy) e
 	return f.copies(each)
 }
 
+func (*fake) Checkpoints(context.Context) ([]wal.Checkpoint, error)               { return nil, errNot }
+func (*fake) Tail(context.Context, writer.TailQuery) ([]writer.TailRecord, error) { return nil, errNot }
+func (*fake) Repair(context.Context, [][]byte, time.Duration) (converge.RepairReport, error) {
+	return converge.RepairReport{}, errNot
+}
+
 func (*fake) Check(context.Context, time.Duration) (converge.Report, error) {
 	return converge.Report{}, errNot
 }

@@ -296,6 +296,31 @@ func (r *Remote) Copies(ctx context.Context, list writer.List, each func(writer.
 	}, nil)
 }
 
+// Checkpoints implements [writer.Site].
+func (r *Remote) Checkpoints(ctx context.Context) (all []wal.Checkpoint, err error) {
+	err = r.do(ctx, methodCheckpoints, nil, &all, nil, nil)
+	return all, err
+}
+
+// Tail implements [writer.Site].
+func (r *Remote) Tail(ctx context.Context, q writer.TailQuery) (tail []writer.TailRecord, err error) {
+	err = r.do(ctx, methodTail, q, nil, func(b json.RawMessage) error {
+		var wire wireTail
+		if err := json.Unmarshal(b, &wire); err != nil {
+			return fmt.Errorf("%s: a record cannot be read: %w", r.id.Sites.Self, err)
+		}
+		tail = append(tail, wire.record())
+		return nil
+	}, nil)
+	return tail, err
+}
+
+// Repair implements [writer.Site].
+func (r *Remote) Repair(ctx context.Context, keys [][]byte, timeout time.Duration) (report converge.RepairReport, err error) {
+	err = r.do(ctx, methodRepair, repairArgs{keys, timeout}, &report, nil, nil)
+	return report, err
+}
+
 // Check implements [writer.Site].
 func (r *Remote) Check(ctx context.Context, timeout time.Duration) (report converge.Report, err error) {
 	err = r.do(ctx, methodCheck, checkArgs{timeout}, &report, nil, nil)

@@ -169,6 +169,29 @@ func (s *server) do(ctx context.Context, c *call, r request) (any, error) {
 			}
 			return nil
 		})
+	case methodCheckpoints:
+		return s.site.Checkpoints(ctx)
+	case methodTail:
+		q, err := args[writer.TailQuery](r)
+		if err != nil {
+			return nil, err
+		}
+		tail, err := s.site.Tail(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		for _, t := range tail {
+			if err := c.item(ctx, wireTail{t, wireRecord{t.Record, toWire(t.Headers)}}); err != nil {
+				return nil, fmt.Errorf("the record at offset %d of partition %d: %w", t.Offset, t.Partition, err)
+			}
+		}
+		return nil, nil
+	case methodRepair:
+		a, err := args[repairArgs](r)
+		if err != nil {
+			return nil, err
+		}
+		return s.site.Repair(ctx, a.Keys, a.Timeout)
 	case methodCheck:
 		a, err := args[checkArgs](r)
 		if err != nil {

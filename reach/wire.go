@@ -56,14 +56,17 @@ type answer[T any] struct {
 
 // The methods, and their arguments.
 const (
-	methodAppend  = "append"
-	methodFollow  = "follow"
-	methodEnds    = "ends"
-	methodRecords = "records"
-	methodCopies  = "copies"
-	methodCheck   = "check"
-	methodRedis   = "redis"
-	methodValues  = "values"
+	methodAppend      = "append"
+	methodFollow      = "follow"
+	methodEnds        = "ends"
+	methodRecords     = "records"
+	methodCopies      = "copies"
+	methodCheckpoints = "checkpoints"
+	methodTail        = "tail"
+	methodRepair      = "repair"
+	methodCheck       = "check"
+	methodRedis       = "redis"
+	methodValues      = "values"
 )
 
 type (
@@ -73,7 +76,11 @@ type (
 		From, To  int64
 	}
 	copiesArgs struct{ List writer.List }
-	checkArgs  struct{ Timeout time.Duration }
+	repairArgs struct {
+		Keys    [][]byte
+		Timeout time.Duration
+	}
+	checkArgs struct{ Timeout time.Duration }
 )
 
 // wireHeader is a header; its name may be any bytes, which a JSON text cannot hold.
@@ -87,6 +94,11 @@ type wireRecord struct {
 type wireCopy struct {
 	wal.Copy
 	Headers []wireHeader
+}
+
+type wireTail struct {
+	writer.TailRecord
+	Record wireRecord
 }
 
 func toWire(in []wal.Header) []wireHeader {
@@ -113,6 +125,11 @@ func (r *wireRecord) record() wal.Record {
 func (c *wireCopy) copy() writer.Copy {
 	c.Copy.Headers = fromWire(c.Headers)
 	return c.Copy
+}
+
+func (t *wireTail) record() writer.TailRecord {
+	t.TailRecord.Record = t.Record.record()
+	return t.TailRecord
 }
 
 // sender writes lines, one after the other. Whoever has one to write waits no longer than its context.

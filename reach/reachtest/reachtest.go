@@ -45,6 +45,8 @@ func Run(t *testing.T, open func(t *testing.T, lookup config.Lookup) reach.Site)
 		{"a check that nobody answers", checks},
 		{"redis and its checkpoints", redisState},
 		{"values", values},
+		{"checkpoints", checkpoints},
+		{"a tail", tail},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
