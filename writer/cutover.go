@@ -251,7 +251,7 @@ func (e *RefusedError) Error() string { return e.Why }
 func (c *cutover) ready(ctx context.Context) error {
 	from, to := c.names()
 	c.Progress("checking that both sites hold the same")
-	report, err := c.to.Check(ctx, time.Until(deadline(ctx)))
+	report, err := c.from.Check(ctx, time.Until(deadline(ctx))) // where the writer is: the other one would wait for the next periodic barrier of this
 	if err != nil {
 		return err
 	}
