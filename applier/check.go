@@ -10,7 +10,9 @@ import (
 	"github.com/comptech-lab/redis-wal/applier/config"
 	"github.com/comptech-lab/redis-wal/applier/kafka"
 	"github.com/comptech-lab/redis-wal/converge"
+	"github.com/comptech-lab/redis-wal/reach"
 	"github.com/comptech-lab/redis-wal/wal"
+	"github.com/comptech-lab/redis-wal/writer"
 )
 
 // checkOptions are the flags of check.
@@ -92,12 +94,38 @@ func check(ctx context.Context, lookup config.Lookup, o checkOptions) (converge.
 	if err != nil {
 		return converge.Report{}, err
 	}
+	first, err := firstWriter(ctx, cfg)
+	if err != nil {
+		return converge.Report{}, err
+	}
 	c := converge.Config{
 		Sites: wal.Sites{Self: cfg.Site, Peer: cfg.Peer}, Log: cfg.Log, Partitions: cfg.Partitions, SigningKey: key,
 		Kafka: opts, Policy: converge.Policy(cfg.PeerPolicy), Timeout: cfg.Timeout,
 	}
+	verify := converge.Check
 	if o.deep {
-		return converge.CheckDeep(ctx, c, o.how)
+		verify = func(ctx context.Context, c converge.Config) (converge.Report, error) { return converge.CheckDeep(ctx, c, o.how) }
 	}
-	return converge.Check(ctx, c)
+	report, err := verify(ctx, c)
+	if first != "" {
+		report.Notes = append(report.Notes, first)
+	}
+	return report, err
+}
+
+// firstWriter makes this site the first writer of a new log, if it is told to, and says what it did. A site whose appliers do not answer yet is the check's to report.
+func firstWriter(ctx context.Context, cfg config.Check) (string, error) {
+	if cfg.FirstWriter != cfg.Site {
+		return "", nil
+	}
+	site, err := reach.NewDirect(config.Run{Identity: cfg.Identity, Kafka: cfg.Kafka})
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = site.Close() }() // it has answered
+	words, err := writer.First(ctx, site, cfg.Timeout)
+	if err != nil {
+		words = fmt.Sprintf("%s was not made the first writer: %v", cfg.Site, err)
+	}
+	return words, nil
 }

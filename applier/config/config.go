@@ -116,6 +116,9 @@ type Check struct {
 	PeerPolicy PeerPolicy `env:"APPLIER_CHECK_PEER, default=require"`
 	// Timeout is how long the check waits for the attestations.
 	Timeout time.Duration `env:"APPLIER_CHECK_TIMEOUT, default=2m"`
+	// FirstWriter is the site that is made the only writer of a log that nobody has written to yet; empty = both sites write. The check of that site does it,
+	// once; afterwards the log says who writes.
+	FirstWriter string `env:"APPLIER_CHECK_FIRST_WRITER"`
 }
 
 // PoisonPolicy is the value of APPLIER_POISON.
@@ -261,6 +264,9 @@ func (c Check) Validate() error {
 	errs := []error{c.Identity.validate(), c.Kafka.validate()}
 	if c.Timeout < time.Second {
 		errs = append(errs, fmt.Errorf("APPLIER_CHECK_TIMEOUT=%s: want at least 1s", c.Timeout))
+	}
+	if c.FirstWriter != "" && c.FirstWriter != c.Site && c.FirstWriter != c.Peer {
+		errs = append(errs, fmt.Errorf("APPLIER_CHECK_FIRST_WRITER=%q: want %s, %s or nothing", c.FirstWriter, c.Site, c.Peer))
 	}
 	return errors.Join(errs...)
 }

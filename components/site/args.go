@@ -101,8 +101,8 @@ type Log struct {
 	Partitions int `json:"partitions"`
 	// Retention is how long records are kept, such as 168h. It bounds how long a site may be away.
 	Retention time.Duration `json:"retention"`
-	// FirstWriter is the site that walctl proposes as the active one of a log that has no epoch yet; empty = both sites
-	// write. The log itself decides: this is only exported.
+	// FirstWriter is the site that the check of its first deployment makes the only writer of a new log; empty = both sites
+	// write. Afterwards the log says who writes, and a deployment never moves it.
 	FirstWriter string `json:"firstWriter"`
 }
 

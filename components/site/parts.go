@@ -210,7 +210,7 @@ func (a Args) convergence() (convergence.Args, error) {
 	names := NamesOf(a)
 	check := config.DefaultCheck()
 	check.Identity, check.Kafka = a.identity(), a.kafka(names.CheckUser)
-	check.PeerPolicy, check.Timeout = config.PeerPolicy(a.Check.Peer), a.Check.Timeout
+	check.PeerPolicy, check.Timeout, check.FirstWriter = config.PeerPolicy(a.Check.Peer), a.Check.Timeout, a.Log.FirstWriter
 	desired, err := a.desired()
 	return convergence.Args{
 		Name: names.Convergence, Namespace: a.Namespace.Name, Image: a.Applier.Image, Config: check,
