@@ -47,6 +47,8 @@ type Drill struct {
 	Quiet bool
 	// Passive has nothing ever written at the peer. Such a drill gets a lab that no other drill has used.
 	Passive bool
+	// Within is how long the drill may take; 0 = twice patience.
+	Within time.Duration
 	// Run injects the fault, waits until it is seen and heals it.
 	Run func(ctx context.Context, s *Scene) error
 	// End is what must be in the end.

@@ -1,6 +1,7 @@
 package drill
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -111,7 +112,8 @@ func (e *SkipError) Error() string { return e.Why }
 
 // run is one drill.
 func (st *stage) run(ctx context.Context, d Drill) (row Row) {
-	ctx, cancel := context.WithTimeoutCause(ctx, 2*patience, fmt.Errorf("the drill took more than %s", 2*patience))
+	within := cmp.Or(d.Within, 2*patience)
+	ctx, cancel := context.WithTimeoutCause(ctx, within, fmt.Errorf("the drill took more than %s", within))
 	defer cancel()
 	row.Drill = d
 	names := st.sites.Names()

@@ -24,7 +24,7 @@ func writerDrills() []Drill {
 	same := End{Same: true}
 	return []Drill{
 		{Name: "cutover", Fault: "a planned cutover to dr and one back", Needs: one, Short: true, Run: cutovers(1), End: same},
-		{Name: "cutover-100", Fault: "a hundred planned cutovers, to dr and back in turn", Needs: one, Run: cutovers(50), End: same},
+		{Name: "cutover-100", Fault: "a hundred planned cutovers, to dr and back in turn", Needs: one, Within: 20 * time.Minute, Run: cutovers(50), End: same},
 		{Name: "stale-writer", Fault: "a planned cutover, and an application that goes on writing at the old site", Needs: one, Short: true, Run: staleWriter, End: same},
 		{
 			Name: "takeover", Fault: "dc gone, with records that nobody has at dr; the applications move by themselves; takeover; dc returns; failback, cutover back",
@@ -85,11 +85,11 @@ func cutovers(times int) func(context.Context, *Scene) error {
 	return func(ctx context.Context, s *Scene) error {
 		s.Fault()
 		longest, fenced := 0.0, 0
-		for range times {
+		for i := range times {
 			for _, way := range [][2]string{{s.A, s.B}, {s.B, s.A}} {
 				m, err := s.follow(ctx, way[0], way[1])
 				if err != nil {
-					return fmt.Errorf("cutover to %s: %w", way[1], err)
+					return fmt.Errorf("cutover %d to %s: %w", i+1, way[1], err)
 				}
 				longest, fenced = max(longest, m.WithoutWriter), fenced+len(m.Fenced)
 			}
