@@ -27,23 +27,42 @@ func (p *Planner) counts(at *wal.Position, j *wal.Judged) bool {
 	case c.Seal != nil:
 		return open && at.Epoch == c.Seal.Epoch
 	case c.Activate != nil: // in the own stream of the site that it activates, and greater than what was seen: no other condition
-		return c.Activate.Epoch.Site == p.rules.Sites.Name(j.Origin) && c.Activate.Epoch.Compare(at.Epoch) > 0
+		return (c.Activate.Epoch.Site == p.rules.Sites.Name(j.Origin) || p.without(OwnStream)) && p.greater(c.Activate.Epoch, at.Epoch)
 	case c.Replay != nil:
-		return open && under(at, c.Replay.Activate)
+		return open && p.under(at, c.Replay.Activate)
 	case c.Resolve != nil:
-		return open && under(at, c.Resolve.Activate)
+		return open && p.under(at, c.Resolve.Activate)
 	case c.Repair != nil:
-		return open && under(at, c.Repair.Activate)
+		return open && p.under(at, c.Repair.Activate)
 	}
 	return true
 }
 
 // under reports whether the position's epoch was opened by that very activate: else a failback that was overtaken would go on in an epoch that is not its own.
-func under(at *wal.Position, activate string) bool {
+func (p *Planner) under(at *wal.Position, activate string) bool {
+	if p.without(UnderActivate) {
+		return true
+	}
 	if at.Epoch.IsNone() {
 		return activate == wal.NoActivate
 	}
 	return activate == at.Activate
+}
+
+// greater reports whether epoch e is after other.
+func (p *Planner) greater(e, other wal.Epoch) bool {
+	if p.without(SiteOrder) {
+		other.Site = e.Site
+	}
+	return e.Compare(other) > 0
+}
+
+// seal closes the stream in which a seal stands: where it would cut the other one depends on the site.
+func (b *Batch) seal(o wal.Origin, both bool) {
+	b.To.Streams[o].Sealed = true
+	if both {
+		b.To.Streams[1-o].Sealed = true
+	}
 }
 
 // fence ends the batch with a seal or an activate.
@@ -55,15 +74,17 @@ func (b *Batch) fence(t wal.ControlType, id string, o wal.Origin, counted bool) 
 }
 
 // activate closes the epoch and begins the next one. What was counted lives on in the root, so that a tail stays visible.
-func (b *Batch) activate(a *wal.Activate, r *wal.Record, sites wal.Sites) {
+func (p *Planner) activate(b *Batch, a *wal.Activate, r *wal.Record) {
 	at := &b.To.Position
-	closing := at.Close(sites, r.Offset)
+	closing := at.Close(p.rules.Sites, r.Offset)
 	b.ClosingsChanged = true
-	if a.Closes != "" && a.Closes == at.Activate && (a.Settles[0] == at.Root || a.Settles[1] == at.Root) {
+	if p.settles(at, a) {
 		at.Root = closing.Settled(r.Value)
 		b.To.Closings = []wal.Closing{closing} // a tail is looked for in what was not settled
 	} else {
-		at.Root = closing.Next()
+		if !p.without(RootCarried) {
+			at.Root = closing.Next()
+		}
 		kept := b.To.Closings
 		kept = kept[max(0, len(kept)+1-wal.MaxClosings):]
 		b.To.Closings = append(kept[:len(kept):len(kept)], closing)
@@ -73,6 +94,12 @@ func (b *Batch) activate(a *wal.Activate, r *wal.Record, sites wal.Sites) {
 		s := &at.Streams[o]
 		s.N, s.H, s.Sealed = 0, wal.Hash{}, false
 	}
+}
+
+// settles reports whether an activate that counts makes this site's root the peer's again.
+func (p *Planner) settles(at *wal.Position, a *wal.Activate) bool {
+	return a.Closes != "" && (a.Closes == at.Activate || p.without(SettledEpoch)) &&
+		(a.Settles[0] == at.Root || a.Settles[1] == at.Root || p.without(SettledRoots))
 }
 
 // keep passes a record over to the topic of fenced records.

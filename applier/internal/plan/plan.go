@@ -102,6 +102,8 @@ type Rules struct {
 	HaltOnPoison bool
 	MaxRecords   int // in one batch
 	MaxBytes     int // of keys and values, at which a batch ends
+	// Without are rules of the fence that do not hold. It is for the model of the fence only.
+	Without Rule
 }
 
 // Planner plans the batches of one partition. It reuses its memory: a batch is valid until the next Plan.
@@ -231,12 +233,12 @@ func (p *Planner) decide(b *Batch, r *wal.Record, in Input) error {
 		return err
 	}
 	counts := p.counts(&b.To.Position, &j)
-	if counts && executes(&j) && in.Freeing && !j.Exec.Frees {
+	if counts && p.executes(&j) && in.Freeing && !j.Exec.Frees {
 		return errNeedsMemory
 	}
 	b.Counts.Records++
 	b.Bytes += len(r.Key) + len(r.Value)
-	if p.first(b, r, &j, in.Producers) {
+	if !counts && j.Control == nil && p.without(FencedIsSeen) || p.first(b, r, &j, in.Producers) {
 		p.meet(b, r, &j, counts, in)
 	}
 	b.advance(r)
@@ -250,17 +252,24 @@ func (p *Planner) meet(b *Batch, r *wal.Record, j *wal.Judged, counts bool, in I
 		b.barrier(*c.Barrier, j.Origin)
 	case c != nil && c.Seal != nil:
 		b.fence(wal.TypeSeal, c.Seal.ID, j.Origin, counts)
-		b.To.Streams[j.Origin].Sealed = b.To.Streams[j.Origin].Sealed || counts
+		if counts {
+			b.seal(j.Origin, p.without(SealOneStream))
+		}
 	case c != nil && c.Activate != nil:
 		b.fence(wal.TypeActivate, c.Activate.ID, j.Origin, counts)
 		if counts {
-			b.activate(c.Activate, r, p.rules.Sites)
+			p.activate(b, c.Activate, r)
 		}
 	case c != nil && c.Resolve != nil && counts:
-		in.Producers.at([]byte(c.Resolve.Producer), r.Offset).Execute(c.Resolve.Seq)
+		if !p.without(ResolveIsApplied) {
+			in.Producers.at([]byte(c.Resolve.Producer), r.Offset).Execute(c.Resolve.Seq)
+		}
 	case counts:
 		p.apply(b, r, j, in)
 	case c == nil || c.Replay != nil:
+		if c == nil && j.Producer != nil && p.without(FencedNotApplied) {
+			in.Producers.at(j.Producer, r.Offset).Execute(j.Sequence)
+		}
 		p.keep(b, r, j, in.Producers)
 	default:
 		b.Counts.Void++
@@ -272,7 +281,7 @@ func (p *Planner) apply(b *Batch, r *wal.Record, j *wal.Judged, in Input) {
 	s := &b.To.Streams[j.Origin]
 	s.N++
 	s.H = p.chain.Next(s.H, r, &j.Envelope)
-	if p.unexecuted(b, r, j, in.Producers) && executes(j) {
+	if p.unexecuted(b, r, j, in.Producers) && p.executes(j) {
 		b.Wire = append(b.Wire, j.Exec.Wire)
 		b.Ops = append(b.Ops, Op{Offset: r.Offset, Origin: j.Origin, N: s.N, Commands: j.Exec.Commands})
 		b.Commands += j.Exec.Commands
@@ -286,13 +295,16 @@ func (p *Planner) apply(b *Batch, r *wal.Record, j *wal.Judged, in Input) {
 
 // executes reports whether a record is one that Redis here may have to execute. A repair is the value that its origin site has, so it is for the other one:
 // at its origin it would undo what was written since the value was read.
-func executes(j *wal.Judged) bool {
-	return j.Control == nil || j.Control.Replay != nil || j.Control.Repair != nil && j.Origin == wal.Mirrored
+func (p *Planner) executes(j *wal.Judged) bool {
+	return j.Control == nil || j.Control.Replay != nil || j.Control.Repair != nil && (j.Origin == wal.Mirrored || p.without(RepairElsewhere))
 }
 
 // first reports whether a record is none that its stream repeats. What it repeats is decided already: it is neither executed nor counted.
 func (p *Planner) first(b *Batch, r *wal.Record, j *wal.Judged, known *Producers) bool {
 	if j.Control != nil && j.Control.Barrier != nil {
+		if p.without(BarrierOnce) {
+			return true
+		}
 		bar := j.Control.Barrier
 		if b.To.Barriers[j.Origin].Repeats(bar.ID, bar.Number) {
 			b.Counts.Repeats++
@@ -306,7 +318,11 @@ func (p *Planner) first(b *Batch, r *wal.Record, j *wal.Judged, known *Producers
 	if j.Producer == nil {
 		return true
 	}
-	switch known.at(j.Producer, r.Offset).Seen[j.Origin].Meet(j.Sequence) {
+	of := j.Origin
+	if p.without(SeenPerStream) {
+		of = wal.Local
+	}
+	switch known.at(j.Producer, r.Offset).Seen[of].Meet(j.Sequence) {
 	case wal.Repeated:
 		b.Counts.Repeats++
 		return false
@@ -324,7 +340,10 @@ func (p *Planner) first(b *Batch, r *wal.Record, j *wal.Judged, known *Producers
 // again what was not acknowledged. It is counted all the same, because the sites see the two streams in different orders.
 func (p *Planner) unexecuted(b *Batch, r *wal.Record, j *wal.Judged, known *Producers) bool {
 	producer, sequence := j.Producer, j.Sequence
-	if j.Control != nil && j.Control.Replay != nil { // it is the record that it repeats
+	if j.Control == nil && p.without(AppliedInBoth) {
+		return true
+	}
+	if j.Control != nil && j.Control.Replay != nil && !p.without(ReplayOfOriginal) { // it is the record that it repeats
 		producer, sequence = []byte(j.Control.Replay.Producer), j.Control.Replay.Seq
 	}
 	if len(producer) == 0 {
