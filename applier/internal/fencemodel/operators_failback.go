@@ -12,7 +12,9 @@ func (t turn) failback() {
 	switch t.step {
 	case notBegun:
 		a, b := t.now(dc), t.now(dr)
-		if mayFailBack(&a, &b) != nil {
+		if t.Without.has(withoutBothInEpoch) && b.Epoch.Site == b.Site {
+			a = b // whatever dc says
+		} else if mayFailBack(&a, &b) != nil {
 			return
 		}
 		t.active, t.taken = siteOf(a.Epoch.Site), t.before.takeovers
@@ -62,6 +64,11 @@ func (t turn) failback() {
 // take goes on if both sites are in the epoch that the failback has begun, and notes what is to be done.
 func (t turn) take() {
 	a, ok := t.both()
+	ends := t.endsAt
+	if t.Without.has(withoutBothInEpoch) {
+		a, ok = t.asTheyAre()
+		ends = t.sees
+	}
 	if !ok {
 		return
 	}
@@ -70,9 +77,8 @@ func (t turn) take() {
 		return
 	}
 	for _, home := range sites {
-		d, _ := t.histories.decidedLast(t.sees(home), t.fence)
 		for _, tail := range tailsOf(home.String(), a[home].Fence.Closings, a[home.peer()].Fence.Closings) {
-			for _, r := range t.histories.all[d.at].countedIn(tail.Epoch)[tail.From:tail.To] {
+			for _, r := range ends(home).countedIn(tail.Epoch)[tail.From:tail.To] {
 				rec := &t.records.all[r]
 				t.keys |= 1 << rec.key
 				if rec.kind != aRepair {
@@ -89,6 +95,22 @@ func (t turn) take() {
 		}
 		t.goes(ending, "%s the tail %q", what, t.tail)
 	}
+}
+
+// endsAt is the history of a site up to the fence that is waited for.
+func (t *turn) endsAt(where site) *history {
+	d, _ := t.histories.decidedLast(t.sees(where), t.fence)
+	return t.histories.all[d.at]
+}
+
+// asTheyAre are the sites as they are, if the failback does not wait for its activate at both.
+func (t *turn) asTheyAre() (a [2]wal.Attestation, ok bool) {
+	own, ok := t.histories.attested(t.sees(t.active), t.fence)
+	for _, s := range sites {
+		a[s] = t.sees(s).at.AttestFence(s.names(), 0, *own.Fence)
+		a[s].Epoch = own.Epoch
+	}
+	return a, ok
 }
 
 // end has one record of the tail replayed or resolved.

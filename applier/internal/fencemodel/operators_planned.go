@@ -5,9 +5,6 @@ import (
 	"github.com/comptech-lab/redis-wal/wal"
 )
 
-// activateFirst opens the first epoch where a search begins with a writer.
-var activateFirst = wal.Activate{Epoch: wal.Epoch{Minor: 1, Site: names[dc]}}
-
 // first seals the stream of the site that will not write, and activates the other when both sites have counted the same of it.
 func (t turn) first() {
 	to, from := t.op.site, t.op.site.peer()

@@ -36,8 +36,7 @@ func (t turn) takeover() {
 			t.goes(stopped, "stops: the activate came too late")
 			return
 		}
-		d, _ := t.histories.decidedLast(t.sees(to), t.fence)
-		for _, data := range t.histories.all[d.at].kept {
+		for _, data := range t.endsAt(to).kept {
 			t.tail += letter(data)
 		}
 		t.goes(ending, "finds %q fenced of the stream of %s", t.tail, to)

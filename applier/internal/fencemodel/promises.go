@@ -51,7 +51,7 @@ func (m *model) check(s *state) *Violation {
 		return v
 	}
 	e := outcome{ends: m.deliver(s), written: s.written, taken: s.takeovers > 0, settled: s.settled, exact: s.resent == 0}
-	e.onlyTakeover = s.takeovers == 1 && m.takeovers() == 1
+	e.onlyTakeover = m.Begin != WithTail && s.takeovers == 1 && m.takeovers() == 1
 	for i := range m.operators {
 		p := &m.programs[s.programs[i]]
 		verb := m.operators[i].verb

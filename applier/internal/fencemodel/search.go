@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"time"
-
-	"github.com/comptech-lab/redis-wal/applier/internal/plan"
 )
 
 // Begin is where a search begins.
@@ -14,6 +12,7 @@ type Begin uint8
 const (
 	Open       Begin = iota // no epoch has begun: both streams are open
 	WithWriter              // dc is the writer at both sites
+	WithTail                // dc was, and executed a, which dr has not seen; dr has taken over, and both know
 )
 
 // Setup is what a search is over.
@@ -25,10 +24,7 @@ type Setup struct {
 }
 
 func (s Setup) String() string {
-	begin := "both streams open"
-	if s.Begin == WithWriter {
-		begin = "dc writes"
-	}
+	begin := [...]string{Open: "both streams open", WithWriter: "dc writes", WithTail: "dr has taken over, a is dc's tail"}[s.Begin]
 	operators := s.Operators
 	if operators == "" {
 		operators = "nobody"
@@ -131,20 +127,3 @@ func (r Result) String() string {
 	fmt.Fprintf(&b, "    %s: %s\n", r.Broken.Promise, r.Broken.Detail)
 	return b.String()
 }
-
-// Rules is a set of rules: the planner's in the lower half, the operators' and the check's in the upper.
-type Rules uint32
-
-const (
-	withoutSeal Rules = 1 << 16 << iota
-	withoutWaiting
-	withoutMayOpen
-	withoutGeneration
-	withoutOwnEpoch
-	withoutSecondLook
-	withoutActiveBarrier
-)
-
-func (r Rules) has(one Rules) bool { return r&one != 0 }
-
-func (r Rules) plan() plan.Rule { return plan.Rule(r & 0xffff) }

@@ -3,6 +3,8 @@ package fencemodel
 import (
 	"fmt"
 	"strings"
+
+	"github.com/comptech-lab/redis-wal/wal"
 )
 
 // maxOperators bounds how many programs a state has place for.
@@ -31,7 +33,7 @@ const (
 
 // Bounds are how much may happen.
 type Bounds struct {
-	Writes  int // by clients, at either site, whoever is active
+	Writes  int // by clients, at either site, whoever is active; those before the beginning included
 	Keys    int // that they are spread over
 	Resends int // by clients: of any write, at either site
 	Rewinds int // of a mirror, to any record before
@@ -39,18 +41,16 @@ type Bounds struct {
 }
 
 func (b Bounds) String() string {
-	s := []string{fmt.Sprintf("%d writes", b.Writes)}
-	if b.Keys > 1 {
-		s = append(s, fmt.Sprintf("%d keys", b.Keys))
-	}
+	var s []string
 	for _, x := range []struct {
-		n    int
-		what string
-	}{{b.Resends, "resend"}, {b.Rewinds, "rewind"}, {b.Repeats, "repeat"}} {
+		n, above int
+		what     string
+	}{{b.Writes, -1, "write"}, {b.Keys, 1, "key"}, {b.Resends, 0, "resend"}, {b.Rewinds, 0, "rewind"}, {b.Repeats, 0, "repeat"}} {
 		switch {
+		case x.n <= x.above:
 		case x.n == 1:
 			s = append(s, "1 "+x.what)
-		case x.n > 1:
+		default:
 			s = append(s, fmt.Sprintf("%d %ss", x.n, x.what))
 		}
 	}
@@ -90,14 +90,24 @@ func newModel(s Setup) (*model, error) {
 	return m, nil
 }
 
-// begin is the first state: two empty logs, or, if it begins with a writer, dc as that of both.
+// begin is the first state.
 func (m *model) begin() state {
 	s := state{log: [2]historyID{historyID(dc), historyID(dr)}}
-	if m.Begin == WithWriter {
-		r := m.records.activate(author{"first", 1}, dc, activateFirst)
-		s.log[dc] = m.histories.append(s.log[dc], r)
-		s.log[dr] = m.histories.append(s.log[dr], r)
-		s.mirrored[dc] = 1
+	everywhere := func(r recordID) {
+		for _, where := range sites {
+			m.append(&s, where, r)
+		}
+		s.mirrored[m.records.all[r].origin]++
+	}
+	if m.Begin == Open {
+		return s
+	}
+	everywhere(m.records.activate(author{"first", 1}, dc, wal.Activate{Epoch: nextPlanned(wal.Epoch{}, names[dc])}))
+	if m.Begin == WithTail {
+		s.written++
+		m.append(&s, dc, m.records.write(dc, 0))
+		s.takeovers++
+		everywhere(m.records.activate(author{"second", 1}, dr, wal.Activate{Epoch: nextTakeover(m.at(&s, dr).at.Epoch, names[dr])}))
 	}
 	return s
 }
