@@ -113,6 +113,11 @@ SECONDS ?= 600
 soak: deps ## the model test with seed after seed for SECONDS=600; SEED=n begins at that one; a run that fails is printed with its seed
 	go test -v -count=1 -timeout $$(( $(SECONDS) + 600 ))s -run '^TestSoak$$' ./applier -args -soak $(SECONDS)s $(if $(SEED),-model.seed=$(SEED))
 
+SEARCH ?= 120
+.PHONY: fence-model
+fence-model: ## the model of the fence with the large bounds: each of its searches for SEARCH=120 seconds at most
+	go test -v -count=1 -timeout 3h -run 'LongSearches|EveryRuleIsNeeded' ./applier/internal/fencemodel -args -fencemodel.long $(SEARCH)s
+
 .PHONY: check
 check: ## what a reviewer would say first: format, linters and walls, tidy modules
 	$(TOOL) gofumpt -l . | { ! grep .; }
@@ -132,6 +137,7 @@ fuzz: ## a minute for each fuzz test
 golden: ## write the golden resource graphs, the reference tables and the rendered manifests anew; review the diff
 	go test ./stacks/... ./components/... -update
 	go test ./applier/config ./applier/internal/app -run Reference -p 1 -update
+	go test ./applier/internal/fencemodel -run EveryRuleIsNeeded -update
 	$(MAKE) render
 
 .PHONY: render

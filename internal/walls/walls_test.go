@@ -20,6 +20,7 @@ func TestWalls(t *testing.T) {
 	}{
 		{"wal", []string{"github.com/pulumi/", "github.com/twmb/", "github.com/redis/", "net"}, "the log's rules are pure: two sites must judge alike"},
 		{"applier/internal/plan", []string{"github.com/pulumi/", "github.com/twmb/", "github.com/redis/", "net"}, "plan decides and does nothing else"},
+		{"applier/internal/fencemodel", []string{"github.com/pulumi/", "github.com/twmb/", "github.com/redis/", "net", module + "converge"}, "the model is of the planner and of nothing else"},
 		{"applier/internal/source", []string{"github.com/pulumi/", "github.com/redis/", module + "applier/internal/sink"}, "source is Kafka only"},
 		{"applier/internal/sink", []string{"github.com/pulumi/", "github.com/twmb/", module + "applier/internal/source"}, "sink is Redis only"},
 		{"applier/internal/digest", []string{"github.com/pulumi/", "github.com/twmb/", module + "applier/internal/sink", module + "applier/internal/source"}, "digest reads a Redis and does nothing else"},

@@ -83,10 +83,11 @@ func TestEveryRuleIsNeeded(t *testing.T) {
 
 func section(number int, c Counterexample, r Result) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "**%d. %s.** %s Without it (%s):", number, strings.ToUpper(c.Rule[:1])+c.Rule[1:], c.Says, c.Setup)
+	fmt.Fprintf(&b, "**%d. %s.** %s", number, strings.ToUpper(c.Rule[:1])+c.Rule[1:], c.Says)
 	if c.Note != "" {
 		fmt.Fprintf(&b, " %s", c.Note)
 	}
+	fmt.Fprintf(&b, " Without it (%s):", c.Setup)
 	fmt.Fprintf(&b, "\n\n```text\n%s```\n\n", r)
 	return b.String()
 }

@@ -149,7 +149,7 @@ func (t turn) goes(to step, format string, args ...any) {
 	t.state.programs[t.number] = t.intern(t.program)
 	event := ""
 	if t.telling {
-		event = fmt.Sprintf("%d %s: ", t.number+1, t.op.verb) + fmt.Sprintf(format, args...)
+		event = fmt.Sprintf("operator %d, %s: ", t.number+1, t.op.verb) + fmt.Sprintf(format, args...)
 	}
 	t.emit(t.state, event)
 }

@@ -68,16 +68,16 @@ func (t turn) seal(from site) {
 		r := t.records.seal(t.author(), from, t.epoch)
 		t.fence = t.author().id()
 		t.put(from, r)
-		if t.Without.has(withoutWaiting) {
-			t.activate(from.peer())
-			return
-		}
 		t.goes(waiting, "appends %s at %s", t.text(r), from)
 	}
 }
 
 // move activates the new site when both attest the seal alike.
 func (t turn) move(from, to site) {
+	if t.Without.has(withoutWaiting) {
+		t.activate(to)
+		return
+	}
 	a, ok := t.both()
 	if !ok {
 		return

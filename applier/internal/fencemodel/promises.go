@@ -55,9 +55,13 @@ func (m *model) check(s *state) *Violation {
 	for i := range m.operators {
 		p := &m.programs[s.programs[i]]
 		verb := m.operators[i].verb
-		e.exact = e.exact && !((verb == failback || verb == reclaim) && p.step != notBegun)
+		if (verb == failback || verb == reclaim) && p.step != notBegun {
+			e.exact = false
+		}
 		e.dropped = e.dropped || verb == failback && p.step > waiting && !p.replays
-		e.onlyTakeover = e.onlyTakeover && !((verb == cutover || verb == first) && p.late)
+		if (verb == cutover || verb == first) && p.late {
+			e.onlyTakeover = false
+		}
 	}
 	v, known := m.outcomes[e]
 	if !known {
@@ -93,7 +97,7 @@ func (m *model) checkBarriers(s *state) *Violation {
 		ha, hb := m.histories.all[x.at], m.histories.all[y.at]
 		switch v := m.verdict(rec.origin, ha, hb); {
 		case v == converged && !ha.at.Epoch.IsNone() && !sameValues(ha, hb): // before that one barrier tells of one stream only
-			return broken(ConvergedIsEqual, "at a barrier of %s the check says converged, but Redis holds %q at dc and %q at dr", rec.origin, ha.redis.values, hb.redis.values)
+			return broken(ConvergedIsEqual, "at a barrier of %s the check says converged, but Redis holds %s at dc and %s at dr", rec.origin, m.data(ha), m.data(hb))
 		case v == diverged && s.takeovers == 0:
 			return broken(NoFalseAlarm, "at a barrier of %s the check says diverged, without any takeover", rec.origin)
 		}
@@ -123,6 +127,15 @@ func sameValues(a, b *history) bool {
 		return true
 	}
 	return a.redis.values == b.redis.values
+}
+
+// data is what a site's Redis holds, as traces show it.
+func (m *model) data(h *history) string {
+	var s []string
+	for key := range m.Keys {
+		s = append(s, fmt.Sprintf("%s=%q", keyName(uint8(key)), h.redis.values[key]))
+	}
+	return strings.Join(s, " ")
 }
 
 func concurrent(a, b *history) bool { return a.redis.streams|b.redis.streams == 3 }
@@ -203,7 +216,7 @@ func (m *model) checkEnd(e *outcome) *Violation {
 	named, any := m.tails(e.ends)
 	if !e.taken {
 		if !sameExecuted(a, b, 0) || !sameValues(a, b) {
-			return broken(SameWithoutTakeover, "%s; Redis holds %q and %q", did, a.redis.values, b.redis.values)
+			return broken(SameWithoutTakeover, "%s; Redis holds %s and %s", did, m.data(a), m.data(b))
 		}
 		if any || !samePosition(a, b) {
 			return broken(SameWithoutTakeover, "the positions differ: dc %+v, dr %+v", a.at.Streams, b.at.Streams)
@@ -253,7 +266,7 @@ func (m *model) checkVerdicts(e *outcome, named uint8, any bool) *Violation {
 	same := sameValues(a, b)
 	switch {
 	case said == converged && !same:
-		return broken(ConvergedIsEqual, "all is delivered, the check says converged, but Redis holds %q at dc and %q at dr", a.redis.values, b.redis.values)
+		return broken(ConvergedIsEqual, "all is delivered, the check says converged, but Redis holds %s at dc and %s at dr", m.data(a), m.data(b))
 	case said != converged && !any && named == 0 && same && sameExecuted(a, b, 0):
 		return broken(ConvergedIsEqual, "all is delivered and equal, but the check does not say converged")
 	case said != converged && e.settled == isSettled:

@@ -40,7 +40,7 @@ func Counterexamples() []Counterexample {
 		{
 			Rule: "own stream", Says: "An activate counts only in the own stream of the site that it activates.",
 			Setup: setup(WithWriter, "cutover", Bounds{Writes: 1}, of(plan.OwnStream)), Breaks: SameWithoutTakeover,
-			Note: "The activate stands in the stream that was open, as one record that would hand over: it cuts the new writer's stream at another place at each site.",
+			Note: "As one record in the stream that was open it would hand over without a seal, but it cuts the new writer's stream at another place at each site.",
 		},
 		{
 			Rule: "order", Says: "Epochs are ordered by generation, minor and site: of two that begin at once the same one wins everywhere.",
@@ -108,12 +108,12 @@ func Counterexamples() []Counterexample {
 		{
 			Rule: "own epoch", Says: "A failback begins with an activate of its own.",
 			Setup: setup(WithTail, "failback, failback", Bounds{Writes: 2}, withoutOwnEpoch), Breaks: ConvergedIsEqual, Long: true,
-			Note: "A second failback repairs the key and settles; the first one's repair is of what it had read before.",
+			Note: "Else a second failback repairs the key and settles, and then comes the first one's repair, of what it had read before.",
 		},
 		{
 			Rule: "under the activate", Says: "Replay, resolve and repair count only under the activate of their failback.",
 			Setup: setup(WithTail, "failback, failback", Bounds{Writes: 2}, of(plan.UnderActivate)), Breaks: ConvergedIsEqual, Long: true,
-			Note: "The same, by a failback that was overtaken and has not heard of it.",
+			Note: "Else a failback that was overtaken and has not heard of it does the same.",
 		},
 		{
 			Rule: "replay of the original", Says: "A replay is executed unless its original was.",
@@ -134,7 +134,7 @@ func Counterexamples() []Counterexample {
 		{
 			Rule: "settled roots", Says: "An activate settles the two roots that it names, and no other.",
 			Setup: setup(WithWriter, "takeover dr, failback after 1", Bounds{Writes: 1}, of(plan.SettledRoots)|withoutBothInEpoch), Breaks: ConvergedIsEqual,
-			Note: "This rule stands behind \"both in the epoch\", which is taken away here too; as long as that one holds, no search has found a difference.",
+			Note: "It stands behind \"both in the epoch\", which is taken away here too: as long as that one holds, no search has found a difference.",
 		},
 	}
 }
