@@ -192,6 +192,9 @@ func (h *history) note(b *plan.Batch, before *history, next historyID, r recordI
 	if b.Fence != nil {
 		h.decided = add(h.decided, decided{record: r, counted: b.Fence.Counted, at: next})
 		if b.ClosingsChanged {
+			if len(h.at.Closings) == 0 {
+				panic(fmt.Sprintf("fencemodel: %s has closed an epoch at %s and left no closing", rec.text, h.site))
+			}
 			h.closings = add(h.closings, h.at.Closings[len(h.at.Closings)-1])
 		}
 	}

@@ -174,8 +174,8 @@ func (h *history) executed() (writes uint8) {
 	return writes
 }
 
-// tails are the writes in all tails that there ever were, the epochs that have not ended included.
-func (m *model) tails(ends [2]*history) (writes uint8, any bool) {
+// tails are the writes in all tails that there ever were, the epochs that have not ended included, and whether there is a tail. The error is a tail of more than was counted.
+func (m *model) tails(ends [2]*history) (writes uint8, any bool, err error) {
 	var closings [2][]wal.Closing
 	for _, s := range sites {
 		closings[s] = add(ends[s].closings, ends[s].at.Close(s.names(), ends[s].at.Next))
@@ -183,14 +183,18 @@ func (m *model) tails(ends [2]*history) (writes uint8, any bool) {
 	for _, home := range sites {
 		for _, t := range tailsOf(home.String(), closings[home], closings[home.peer()]) {
 			any = true
-			for _, r := range ends[home].countedIn(t.Epoch)[t.From:t.To] {
+			counted := ends[home].countedIn(t.Epoch)
+			if t.To > uint64(len(counted)) {
+				return 0, true, fmt.Errorf("%s has counted %d records of its own in epoch %s, its closing says %d", home, len(counted), t.Epoch, t.To)
+			}
+			for _, r := range counted[t.From:t.To] {
 				if rec := &m.records.all[r]; rec.kind != aRepair {
 					writes |= 1 << rec.data
 				}
 			}
 		}
 	}
-	return writes, any
+	return writes, any, nil
 }
 
 func (m *model) checkEnd(e *outcome) *Violation {
@@ -213,13 +217,16 @@ func (m *model) checkEnd(e *outcome) *Violation {
 			}
 		}
 	}
-	named, any := m.tails(e.ends)
+	named, any, err := m.tails(e.ends)
+	if err != nil {
+		return broken(TailsNamed, "%v", err)
+	}
 	if !e.taken {
 		if !sameExecuted(a, b, 0) || !sameValues(a, b) {
 			return broken(SameWithoutTakeover, "%s; Redis holds %s and %s", did, m.data(a), m.data(b))
 		}
 		if any || !samePosition(a, b) {
-			return broken(SameWithoutTakeover, "the positions differ: dc %+v, dr %+v", a.at.Streams, b.at.Streams)
+			return broken(SameWithoutTakeover, "the positions differ: dc is at %s, dr at %s", place(a), place(b))
 		}
 	}
 	if !sameExecuted(a, b, named) {
@@ -249,6 +256,16 @@ func samePosition(a, b *history) bool {
 		}
 	}
 	return x.Epoch == y.Epoch && x.Activate == y.Activate && x.Root == y.Root
+}
+
+// place is a position as traces show it.
+func place(h *history) string {
+	var s []string
+	for _, stream := range sites {
+		x := h.at.Streams[originAt(h.site, stream)]
+		s = append(s, fmt.Sprintf("%s n=%d h=%.4s sealed=%t fenced=%d", stream, x.N, x.H, x.Sealed, x.FencedN))
+	}
+	return fmt.Sprintf("epoch %s root %.4s, %s", h.at.Epoch, h.at.Root, strings.Join(s, ", "))
 }
 
 // checkVerdicts looks at a check when all is delivered.

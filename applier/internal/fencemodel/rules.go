@@ -194,9 +194,13 @@ func Searches(small bool) []Setup {
 	add(WithWriter, "takeover dr, failback after 1, cutover after 2", Bounds{Writes: 2, Resends: 1})
 	add(WithWriter, "takeover dr, failback after 1, takeover dc, failback after 3", Bounds{Writes: 2})
 	add(WithWriter, "reclaim dr, failback after 1", Bounds{Writes: 3, Resends: 1})
+	add(WithWriter, "reclaim dr, takeover dc, failback after 2", Bounds{Writes: 2})
+	add(Open, "reclaim dr, reclaim dc, failback", Bounds{Writes: 2})
 	add(WithTail, "failback", Bounds{Writes: 2, Rewinds: 2})
 	add(WithTail, "failback", Bounds{Writes: 2, Resends: 1, Rewinds: 1, Repeats: 1})
+	add(WithTail, "failback, failback", Bounds{Writes: 1})
 	add(WithTail, "failback, failback", Bounds{Writes: 2})
+	add(WithTail, "failback, takeover dc, failback after 2", Bounds{Writes: 1})
 	add(WithTail, "failback, takeover dc", Bounds{Writes: 2, Rewinds: 1})
 	return out
 }
