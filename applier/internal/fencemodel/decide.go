@@ -33,6 +33,8 @@ func mayMove(a, b *wal.Attestation) error {
 func sealedAlike(a, b *wal.Attestation, stream string) error {
 	x, y := a.Streams[stream], b.Streams[stream]
 	switch {
+	case a.Fence.ID != b.Fence.ID:
+		return fmt.Errorf("the sites attest two seals, %s and %s", a.Fence.ID, b.Fence.ID)
 	case !a.Fence.Counted || !b.Fence.Counted:
 		return fmt.Errorf("the seal came too late")
 	case a.Epoch != b.Epoch || a.Root != b.Root:
