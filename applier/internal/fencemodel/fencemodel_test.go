@@ -37,7 +37,8 @@ func TestPromises(t *testing.T) {
 				t.Fatalf("\n%s", r)
 			}
 			t.Logf("%d states, %d histories, %s", r.States, r.Histories, r.Took.Round(time.Millisecond))
-			if !r.Complete || !r.Reached && s.Operators != "first dc, first dr" { // of those two one gives up
+			givesUp := strings.Contains(s.Operators, "first dr") || strings.Contains(s.Operators, "back") // one of two who want opposite things
+			if !r.Complete || !r.Reached && !givesUp {
 				t.Errorf("complete %t, all operators done in some state %t", r.Complete, r.Reached)
 			}
 		})

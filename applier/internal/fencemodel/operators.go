@@ -20,6 +20,7 @@ type verb string
 const (
 	first    verb = "first"    // from both streams open to one writer at the site
 	cutover  verb = "cutover"  // planned, from whoever is active to the other site
+	back     verb = "back"     // a cutover to the site that is active and sealed: the other one's cutover is to be taken back
 	takeover verb = "takeover" // to the site; the other one may be gone
 	reclaim  verb = "reclaim"  // takeover, then replay what was fenced of the site's stream before
 	failback verb = "failback" // what a takeover left unequal is made equal, whoever is active
@@ -42,7 +43,7 @@ func parseOperators(text string) ([]operator, error) {
 				return nil, fmt.Errorf("fencemodel: %q: which site?", words)
 			}
 			o.site, f = siteOf(f[0]), f[1:]
-		case cutover, failback:
+		case cutover, back, failback:
 		default:
 			return nil, fmt.Errorf("fencemodel: %q: no such verb", words)
 		}
@@ -190,6 +191,8 @@ func (m *model) operate(s *state, i int, emit emit) {
 		t.first()
 	case cutover:
 		t.cutover()
+	case back:
+		t.back()
 	case takeover, reclaim:
 		t.takeover()
 	case failback:

@@ -39,6 +39,29 @@ func (t turn) cutover() {
 	}
 }
 
+// back is to open the stream again that somebody has sealed: that one may be about to open the other.
+func (t turn) back() {
+	switch t.step {
+	case notBegun:
+		a, b := t.now(dc), t.now(dr)
+		if a.Epoch.IsNone() || mayMove(&a, &b) != nil {
+			return
+		}
+		x, y := a.Streams[a.Epoch.Site], b.Streams[a.Epoch.Site]
+		if !x.Sealed || x != y {
+			return
+		}
+		t.active, t.epoch = siteOf(a.Epoch.Site), a.Epoch
+		t.goes(appending, "finds %s sealed in epoch %s", t.active, t.epoch)
+	case appending:
+		if t.Without.has(withoutOneDirection) {
+			t.activate(t.active)
+			return
+		}
+		t.goes(stopped, "stops: the cutover to %s has to end first", t.active.peer())
+	}
+}
+
 // begin goes on with a seal that stands already: its operator may have gone away.
 func (t turn) begin(from site) {
 	h := t.sees(from)

@@ -9,6 +9,7 @@ const (
 	withoutSeal          Rules = 1 << 16 << iota // a planned cutover seals the old stream first
 	withoutWaiting                               // and waits until both sites have counted the seal alike
 	withoutMayOpen                               // and does not activate a site whose own stream is sealed
+	withoutOneDirection                          // a planned activate does not open again what was sealed
 	withoutGeneration                            // a takeover raises the generation
 	withoutOwnEpoch                              // a failback begins an epoch of its own
 	withoutBothInEpoch                           // and goes on when both sites are in it
@@ -57,6 +58,10 @@ func Counterexamples() []Counterexample {
 		{
 			Rule: "seal attested", Says: "The new stream is opened when both sites have attested that seal as counted, with the same epoch, root, n and h.",
 			Setup: setup(WithWriter, "cutover", Bounds{Writes: 1}, withoutWaiting), Breaks: SameWithoutTakeover,
+		},
+		{
+			Rule: "one direction", Says: "While a stream is sealed, a planned activate opens the other one. Who wants it back ends that cutover first, and then cuts over again.",
+			Setup: setup(WithWriter, "cutover, back", Bounds{Writes: 1}, withoutOneDirection), Breaks: SameWithoutTakeover,
 		},
 		{
 			Rule: "seal of one stream", Says: "Before the first epoch a seal closes the stream in which it stands, and not the other.",
@@ -157,6 +162,7 @@ func Searches(small bool) []Setup {
 		add(WithWriter, "cutover", Bounds{Writes: 2, Resends: 1})
 		add(WithWriter, "cutover", Bounds{Writes: 1, Rewinds: 1, Repeats: 1})
 		add(WithWriter, "cutover, cutover", Bounds{Writes: 1})
+		add(WithWriter, "cutover, back", Bounds{Writes: 2})
 		add(WithWriter, "takeover dr, takeover dc", Bounds{Writes: 2})
 		add(WithWriter, "takeover dr, failback after 1", Bounds{Writes: 2})
 		add(WithWriter, "takeover dr, failback after 1", Bounds{Writes: 2, Keys: 2})
