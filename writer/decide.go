@@ -51,6 +51,11 @@ func planned(p pair, from, to string) (move, error) {
 	active := from // before the first epoch, the site that will not write
 	if !a.Epoch.IsNone() {
 		active = a.Epoch.Site
+	} else if a.Streams[to].Sealed || b.Streams[to].Sealed {
+		return await, &StopError{
+			Partition: a.Partition, Why: fmt.Sprintf("the stream of %s is sealed: somebody else makes %s the only writer", to, from),
+			Remedy: "agree on who writes; if nobody goes on and both streams are sealed, `walctl takeover` loses nothing: nothing counts any more",
+		}
 	}
 	x, y := a.Streams[active], b.Streams[active]
 	switch {
@@ -60,6 +65,11 @@ func planned(p pair, from, to string) (move, error) {
 		return seal, nil
 	case x.Sealed != y.Sealed:
 		return await, nil
+	case active == to: // another operator's activate of the other site may be on its way, in an epoch as great as the one that would open this one
+		return await, &StopError{
+			Partition: a.Partition, Why: fmt.Sprintf("the stream of %s is sealed: somebody else moves the writer to %s", to, from),
+			Remedy: fmt.Sprintf("end that first with a cutover to %s, then move it back", from),
+		}
 	case x.N != y.N || x.H != y.H:
 		return await, &StopError{
 			Partition: a.Partition, Why: fmt.Sprintf("%s and %s have counted the seal, and not the same before it: %d and %d records of %s", from, to, x.N, y.N, active),
