@@ -78,7 +78,7 @@ func TestEveryRuleIsNeeded(t *testing.T) {
 		})
 	}
 	if golden.Updating() {
-		rewrite(t, "rules", page.String())
+		rewrite(t, "rules", "make golden", page.String())
 	}
 }
 
@@ -124,7 +124,7 @@ func TestLongSearches(t *testing.T) {
 		table += row
 	}
 	if golden.Updating() && *operators == "" {
-		rewrite(t, "searches", table)
+		rewrite(t, "searches", "make fence-model with -update", table+"\n")
 	}
 }
 
@@ -155,10 +155,10 @@ func readPage(t *testing.T) string {
 }
 
 // rewrite replaces a part of the page that is made here.
-func rewrite(t *testing.T, part, text string) {
+func rewrite(t *testing.T, part, by, text string) {
 	t.Helper()
 	page := readPage(t)
-	begin, end := "<!-- "+part+": written by make golden -->\n", "<!-- end of "+part+" -->"
+	begin, end := "<!-- "+part+": written by "+by+" -->\n", "<!-- end of "+part+" -->"
 	i, j := strings.Index(page, begin), strings.Index(page, end)
 	if i < 0 || j < i {
 		t.Fatalf("docs/fence.md has no part %q", part)

@@ -188,6 +188,7 @@ func Searches(small bool) []Setup {
 	add(WithWriter, "cutover", Bounds{Writes: 4, Rewinds: 1})
 	add(WithWriter, "cutover", Bounds{Writes: 2, Resends: 1, Rewinds: 1, Repeats: 1})
 	add(WithWriter, "cutover, cutover", Bounds{Writes: 3, Resends: 1})
+	add(WithWriter, "cutover, back", Bounds{Writes: 3, Resends: 1})
 	add(WithWriter, "cutover, cutover after 1", Bounds{Writes: 3, Rewinds: 1})
 	add(WithWriter, "takeover dr, takeover dc", Bounds{Writes: 4, Resends: 1})
 	add(WithWriter, "takeover dr, takeover dc, takeover dr", Bounds{Writes: 3, Resends: 1})
