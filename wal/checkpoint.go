@@ -11,7 +11,7 @@ type Field struct{ Name, Value string }
 
 // PositionFields are the names of the fields that hold a position, in the order of [Position.Values].
 func PositionFields(s Sites) []string {
-	names := []string{"next", "leader-epoch", "topic-id", "epoch", "root", "sealed", "activate"}
+	names := []string{"next", "leader-epoch", "topic-id", "epoch", "root", "sealed", "activate", "activated"}
 	for _, o := range Origins {
 		site := s.Name(o)
 		names = append(names, "n."+site, "h."+site, "f.n."+site, "f.h."+site)
@@ -23,7 +23,7 @@ func PositionFields(s Sites) []string {
 func (p *Position) AppendValues(dst []string, s Sites) []string {
 	i64 := func(n int64) string { return strconv.FormatInt(n, 10) }
 	u64 := func(n uint64) string { return strconv.FormatUint(n, 10) }
-	dst = append(dst, i64(p.Next), i64(int64(p.LeaderEpoch)), p.TopicID.String(), p.Epoch.String(), p.Root.String(), p.sealedText(s), p.Activate)
+	dst = append(dst, i64(p.Next), i64(int64(p.LeaderEpoch)), p.TopicID.String(), p.Epoch.String(), p.Root.String(), p.sealedText(s), p.Activate, i64(p.Activated))
 	for _, o := range Origins {
 		st := &p.Streams[o]
 		dst = append(dst, u64(st.N), st.H.String(), u64(st.FencedN), st.FencedH.String())
@@ -175,7 +175,10 @@ func ParseCheckpoint(fields map[string]string, s Sites) (Checkpoint, error) {
 	parse("epoch", func(v string) (err error) { p.Epoch, err = ParseEpoch(v); return err })
 	parse("root", text(&p.Root))
 	parse("sealed", func(v string) error { return p.parseSealed(v, s) })
-	p.Activate = fields["activate"] // older versions, which knew no epochs, did not write it
+	if _, ok := fields["activate"]; ok { // older versions, which knew no epochs, wrote neither
+		p.Activate = fields["activate"]
+		parse("activated", i64(&p.Activated))
+	}
 	for _, o := range Origins {
 		site, st := s.Name(o), &p.Streams[o]
 		parse("n."+site, u64(&st.N))

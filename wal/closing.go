@@ -10,12 +10,14 @@ import (
 )
 
 // Closing is how an epoch ended at a site: what it had counted when it met the activate that began the next one. Two sites that counted the same have equal closings but
-// for Offset.
+// for the offsets.
 type Closing struct {
 	Epoch    Epoch  `json:"epoch"`    // the epoch that ended; null: the time before the first one
 	Activate string `json:"activate"` // id of the activate that had opened it; empty: none
 	Root     Hash   `json:"root"`     // over the closings before it
-	Offset   int64  `json:"offset"`   // of the activate that ended it, in the log of the site that says it
+	// Begin and Offset are the offsets of the activates that opened and ended it, in the log of the site that says it; -1: it began with the log.
+	Begin  int64 `json:"begin"`
+	Offset int64 `json:"offset"`
 	// Streams are the counted records and their chain, by origin site.
 	Streams map[string]Counted `json:"streams"`
 }
@@ -31,7 +33,10 @@ const MaxClosings = 64
 
 // Close is the closing of the position's epoch by an activate at an offset.
 func (p *Position) Close(s Sites, offset int64) Closing {
-	c := Closing{Epoch: p.Epoch, Activate: p.Activate, Root: p.Root, Offset: offset, Streams: map[string]Counted{}}
+	c := Closing{Epoch: p.Epoch, Activate: p.Activate, Root: p.Root, Begin: p.Activated, Offset: offset, Streams: map[string]Counted{}}
+	if p.Epoch.IsNone() {
+		c.Begin = -1
+	}
 	for _, o := range Origins {
 		c.Streams[s.Name(o)] = Counted{p.Streams[o].N, p.Streams[o].H}
 	}

@@ -260,7 +260,7 @@ func drawCheckpoint(t *rapid.T) Checkpoint {
 	}}
 	if rapid.Bool().Draw(t, "epoch") {
 		c.Epoch = Epoch{rapid.Uint32().Draw(t, "generation"), rapid.Uint32().Draw(t, "minor"), "dr"}
-		c.Activate = rapid.String().Draw(t, "activate")
+		c.Activate, c.Activated = rapid.String().Draw(t, "activate"), rapid.Int64Min(0).Draw(t, "activated")
 	}
 	for i := range rapid.IntRange(0, 3).Draw(t, "closings") {
 		c.Closings = append(c.Closings, c.Close(Sites{Self: "dc", Peer: "dr"}, int64(i)))

@@ -113,6 +113,7 @@ type Position struct {
 	TopicID     TopicID
 	Epoch       Epoch
 	Activate    string    // id of the activate that opened the epoch; empty: none yet
+	Activated   int64     // its offset
 	Root        Hash      // over the closings of all epochs
 	Streams     [2]Stream // by Origin
 	Refused     Count     // commands that Redis refused

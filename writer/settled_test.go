@@ -18,8 +18,9 @@ func TestTailOfASettlingThatTheOtherSiteNeverSaw(t *testing.T) {
 	}
 	dr := []wal.Closing{closing(epoch(1, 1, "dr"), "failback", 5, 2), closing(epoch(1, 2, "dr"), "settle", 6, 0)}
 	dc := []wal.Closing{closing(epoch(0, 1, "dc"), "first", 2, 1), closing(epoch(1, 0, "dr"), "takeover", 3, 0), closing(epoch(1, 1, "dr"), "failback", 4, 0)}
+	dr[0].Begin, dr[0].Root, dr[1].Root = 4, wal.Hash{1}, wal.Hash{2} // dc has another root since it took over
 	got, err := tailQueries(0, "dr", dr, dc)
-	if err != nil || len(got) != 1 || got[0].Activate != "failback" || got[0].Last.N != 2 || got[0].Base.N != 0 {
+	if err != nil || len(got) != 1 || got[0].Activate != "failback" || got[0].Last.N != 2 || got[0].Base.N != 0 || got[0].Begin != 4 {
 		t.Errorf("got %+v, %v", got, err)
 	}
 }

@@ -160,11 +160,16 @@ func (c *counter) verify() error {
 // which it had counted more of its own stream than its peer.
 func tailQueries(partition int32, site string, own, peer []wal.Closing) ([]TailQuery, error) {
 	var out []TailQuery
-	for i, c := range own {
+	first := agreed(own, peer)
+	if first < 0 && len(own) >= wal.MaxClosings {
+		return nil, fmt.Errorf("partition %d: %s and its peer have differed since before the last %d epochs, which is all that is remembered: the tail cannot be told; compare the sites with `walctl check --deep`",
+			partition, site, len(own))
+	}
+	for _, c := range own[max(0, first):] {
 		if !c.Epoch.IsNone() && c.Epoch.Site != site {
 			continue
 		}
-		q := TailQuery{Partition: partition, Epoch: c.Epoch, Activate: c.Activate, Begin: -1, End: c.Offset, Last: c.Streams[site]}
+		q := TailQuery{Partition: partition, Epoch: c.Epoch, Activate: c.Activate, Begin: c.Begin, End: c.Offset, Last: c.Streams[site]}
 		if j := slices.IndexFunc(peer, func(x wal.Closing) bool { return x.Epoch == c.Epoch }); j >= 0 {
 			q.Base = peer[j].Streams[site]
 		}
@@ -175,16 +180,20 @@ func tailQueries(partition int32, site string, own, peer []wal.Closing) ([]TailQ
 			return nil, fmt.Errorf("partition %d: %s has counted %d records of its own stream in epoch %s, and its peer %d: that is no tail, the sites have diverged otherwise; compare them with `walctl check --deep`",
 				partition, site, q.Last.N, c.Epoch, q.Base.N)
 		}
-		switch {
-		case i > 0:
-			q.Begin = own[i-1].Offset
-		case !c.Epoch.IsNone():
-			return nil, fmt.Errorf("partition %d: epoch %s is further back than %s remembers (%d closings): its tail cannot be told; compare the sites with `walctl check --deep`",
-				partition, c.Epoch, site, wal.MaxClosings)
-		}
 		out = append(out, q)
 	}
 	return out, nil
+}
+
+// agreed is the last of a site's closings before which both sites had the same root: what is before it needs no settling. -1 = there is none.
+func agreed(own, peer []wal.Closing) int {
+	for i := len(own) - 1; i >= 0; i-- {
+		j := slices.IndexFunc(peer, func(x wal.Closing) bool { return x.Epoch == own[i].Epoch && x.Activate == own[i].Activate })
+		if j >= 0 && peer[j].Root == own[i].Root {
+			return i
+		}
+	}
+	return -1
 }
 
 // Tails finds the tails of both sites: what each applied in a closed epoch and the other did not, in the order in which each site's log has it. Both sites must be in the same

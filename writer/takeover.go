@@ -158,8 +158,8 @@ type span struct {
 // spanOf is the span that an activate ended: it begins with the activate of the epoch before.
 func spanOf(a wal.Attestation) span {
 	s := span{id: a.TopicID, begin: -1, end: a.Offset}
-	if c := a.Fence.Closings; len(c) > 1 {
-		s.begin = c[len(c)-2].Offset
+	if c := a.Fence.Closings; len(c) > 0 {
+		s.begin = c[len(c)-1].Begin
 	}
 	return s
 }

@@ -89,7 +89,7 @@ func (p *Planner) activate(b *Batch, a *wal.Activate, r *wal.Record) {
 		kept = kept[max(0, len(kept)+1-wal.MaxClosings):]
 		b.To.Closings = append(kept[:len(kept):len(kept)], closing)
 	}
-	at.Epoch, at.Activate = a.Epoch, a.ID
+	at.Epoch, at.Activate, at.Activated = a.Epoch, a.ID, r.Offset
 	for o := range at.Streams {
 		s := &at.Streams[o]
 		s.N, s.H, s.Sealed = 0, wal.Hash{}, false
