@@ -96,8 +96,15 @@ func (s *site) control(_ *testscript.TestScript, args []string) error {
 	return nil
 }
 
-// attested ID: waits for the attestation of a barrier.
+// attested ID [N]: waits for the attestation of a barrier; or for N attestations that say ID somewhere, such as the reason for a halt.
 func (s *site) attested(_ *testscript.TestScript, args []string) error {
+	left := 1
+	if len(args) > 1 {
+		var err error
+		if left, err = strconv.Atoi(args[1]); err != nil {
+			return err
+		}
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	client, err := kgo.NewClient(kgo.SeedBrokers(s.kafka.Cluster.ListenAddrs()...), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{
@@ -110,10 +117,13 @@ func (s *site) attested(_ *testscript.TestScript, args []string) error {
 	for {
 		fetches := client.PollFetches(ctx)
 		if ctx.Err() != nil {
-			return fmt.Errorf("barrier %s was not attested", args[0])
+			return fmt.Errorf("%s was not attested: %d are missing", args[0], left)
 		}
 		for _, r := range fetches.Records() {
 			if strings.Contains(string(r.Value), strconv.Quote(args[0])) {
+				left--
+			}
+			if left == 0 {
 				return nil
 			}
 		}

@@ -59,7 +59,7 @@ func (m *mark) compare(b wal.AttestedBarrier) int {
 	return cmp.Or(cmp.Compare(m.barrier.Number, b.Number), cmp.Compare(m.barrier.ID, b.ID))
 }
 
-// NewTracker returns a Tracker of a site and its peer. Attestations of other sites are ignored.
+// NewTracker returns a Tracker of a site and its peer. Attestations of other sites are ignored, and those of something else than a barrier.
 func NewTracker(sites wal.Sites) *Tracker {
 	return &Tracker{sites: sites, partitions: map[int32]*partition{}}
 }
@@ -90,6 +90,9 @@ func (t *Tracker) index(site string) (int, bool) {
 
 // Add takes an attestation and returns the verdicts that it changes: their state, or the first barrier at which the sites differ.
 func (t *Tracker) Add(a wal.Attestation) (changed []Verdict) {
+	if a.Halted != nil {
+		return nil
+	}
 	site, known := t.index(a.Site)
 	origin, ok := t.index(a.Barrier.Origin)
 	if _, attested := a.Streams[a.Barrier.Origin]; !known || !ok || !attested {

@@ -243,3 +243,16 @@ func TestTrackerOrderDoesNotMatter(t *testing.T) {
 		}
 	})
 }
+
+// A halted partition says where it stands, and decides nothing: no verdict may follow from it.
+func TestTrackerLeavesOutHalts(t *testing.T) {
+	t.Parallel()
+	tracker := converge.NewTracker(sites)
+	tracker.Add(att("dc", 1, 5))
+	if changed := tracker.Add(att("dr", 1, 4, func(a *wal.Attestation) { a.Halted = &wal.AttestedHalt{Reason: "gap"} })); len(changed) > 0 {
+		t.Errorf("got %+v", changed)
+	}
+	if v := tracker.Verdict(3, "dc"); v.State != converge.Unknown {
+		t.Errorf("got %s, want unknown", v.State)
+	}
+}

@@ -50,7 +50,7 @@ func newWatch(c Config) *watch {
 
 // add takes an attestation; since says that it came after the check's start.
 func (w *watch) add(a wal.Attestation, since bool) {
-	if a.Fence != nil || a.Partition >= w.Partitions || a.Site != w.Sites.Self && a.Site != w.Sites.Peer {
+	if a.Fence != nil || a.Halted != nil || a.Partition >= w.Partitions || a.Site != w.Sites.Self && a.Site != w.Sites.Peer {
 		return
 	}
 	if a.Site == w.Sites.Self && a.TopicID != w.topicID && w.topicID != (wal.TopicID{}) {

@@ -8,7 +8,7 @@ import (
 // AttestationVersion is the version of the attestation's format.
 const AttestationVersion = 1
 
-// Attestation is an applier's statement of what it has decided of a partition up to a barrier, a seal or an activate.
+// Attestation is an applier's statement of what it has decided of a partition up to a barrier, a seal or an activate; or that the partition is halted.
 type Attestation struct {
 	Version   int                    `json:"v"`
 	Site      string                 `json:"site"`
@@ -16,7 +16,8 @@ type Attestation struct {
 	TopicID   TopicID                `json:"topicId"` // of the log at Site
 	Offset    int64                  `json:"offset"`  // of the control record at Site
 	Barrier   AttestedBarrier        `json:"barrier,omitzero"`
-	Fence     *AttestedFence         `json:"fence,omitempty"` // instead of Barrier
+	Fence     *AttestedFence         `json:"fence,omitempty"`  // instead of Barrier
+	Halted    *AttestedHalt          `json:"halted,omitempty"` // instead of both: a sign of life, of which nothing follows about the log
 	Epoch     Epoch                  `json:"epoch"`
 	Activate  string                 `json:"activate,omitempty"` // id of the activate that opened the epoch
 	Root      Hash                   `json:"root"`
@@ -46,6 +47,15 @@ type AttestedFence struct {
 	Counted bool        `json:"counted"` // it did what it says; otherwise it came too late, and changed nothing
 	// Closings are the epochs that have ended at Site since the sites were settled last, the one that this activate ended at the end.
 	Closings []Closing `json:"closings,omitempty"`
+}
+
+// AttestedHalt says that a partition must not go on, and what a person can do about it. What the attestation says beside it is the last position that its applier
+// has read; Offset is -1, and TopicID zero, if it has not read one since it owns the partition.
+type AttestedHalt struct {
+	Reason string `json:"reason"` // short and stable, such as gap: docs/runbook.md knows each
+	Error  string `json:"error"`
+	Remedy string `json:"remedy"`
+	Since  int64  `json:"since"` // when this applier halted, ms since 1970
 }
 
 // StreamState is a [Stream] in an attestation.
@@ -79,6 +89,13 @@ func (c *Checkpoint) AttestFence(s Sites, partition int32, f AttestedFence) Atte
 	return a
 }
 
+// AttestHalt states that the site s.Self is halted in a partition, and that p is the last position that is known of it.
+func (p *Position) AttestHalt(s Sites, partition int32, h AttestedHalt) Attestation {
+	a := p.state(s, partition)
+	a.Halted = &h
+	return a
+}
+
 func (p *Position) state(s Sites, partition int32) Attestation {
 	a := Attestation{
 		Version: AttestationVersion, Site: s.Self, Partition: partition, TopicID: p.TopicID, Offset: p.Next - 1,
@@ -104,8 +121,14 @@ func ParseAttestation(value []byte) (Attestation, error) {
 		return a, fmt.Errorf("attestation: site and partition are required")
 	}
 	barrier, fence := a.Barrier.ID != "" && a.Barrier.Origin != "", a.Fence != nil && a.Fence.ID != "" && a.Fence.Origin != ""
-	if barrier == fence {
-		return a, fmt.Errorf("attestation: a barrier, or a seal or activate, is required")
+	of := 0
+	for _, is := range []bool{barrier, fence, a.Halted != nil && a.Halted.Reason != ""} {
+		if is {
+			of++
+		}
+	}
+	if of != 1 {
+		return a, fmt.Errorf("attestation: one of a barrier, a seal or activate, and a halt is required")
 	}
 	return a, nil
 }

@@ -310,7 +310,14 @@ func TestAttestationRoundTrip(t *testing.T) {
 	if err != nil || got.Barrier != want.Barrier || got.Streams["dc"] != want.Streams["dc"] || got.Epoch != want.Epoch || got.Offset != 7 {
 		t.Errorf("got %+v, %v\nwant %+v", got, err, want)
 	}
-	for _, bad := range []string{`{}`, `{"v":2,"site":"dc","barrier":{"origin":"dc","id":"b"}}`, `{"v":1,"barrier":{"origin":"dc","id":"b"}}`, `nonsense`} {
+	halt := (&Position{}).AttestHalt(Sites{Self: "dc", Peer: "dr"}, 4, AttestedHalt{Reason: "gap", Error: "e", Remedy: "r", Since: 9})
+	if b, err = json.Marshal(halt); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := ParseAttestation(b); err != nil || got.Halted == nil || *got.Halted != *halt.Halted || got.Offset != -1 {
+		t.Errorf("of a halt: got %+v, %v", got, err)
+	}
+	for _, bad := range []string{`{}`, `{"v":1,"site":"dc","barrier":{"origin":"dc","id":"b"},"halted":{"reason":"gap"}}`, `{"v":1,"site":"dc","halted":{}}`, `{"v":2,"site":"dc","barrier":{"origin":"dc","id":"b"}}`, `{"v":1,"barrier":{"origin":"dc","id":"b"}}`, `nonsense`} {
 		if _, err := ParseAttestation([]byte(bad)); err == nil {
 			t.Errorf("%s: got no error", bad)
 		}

@@ -36,7 +36,7 @@ func Risks(ctx context.Context, to Site, back time.Duration) ([]Risk, error) {
 	own := make([]*wal.Attestation, id.Partitions)
 	caught := false
 	err := to.Follow(watching, time.Now().Add(-back), func(a wal.Attestation) error {
-		if a.Partition >= id.Partitions {
+		if a.Partition >= id.Partitions || a.Halted != nil {
 			return nil
 		}
 		switch a.Site {

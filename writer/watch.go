@@ -36,8 +36,8 @@ func follow(ctx context.Context, since time.Time, each func(site int, a wal.Atte
 		w.highest = append(w.highest, make([]uint64, n))
 		go func() {
 			w.failed <- s.Follow(ctx, since, func(a wal.Attestation) error {
-				if a.Site != s.Identity().Sites.Self {
-					return nil
+				if a.Site != s.Identity().Sites.Self || a.Halted != nil {
+					return nil // a halt says nothing about the log
 				}
 				select {
 				case w.comes <- heard{i, a}:

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -78,15 +79,34 @@ func (w *worker) setHalted(h *wal.HaltError) {
 	w.mu.Lock()
 	before := w.halted
 	w.halted, w.haltedAt = h, w.position.Next
+	began := h != nil && (before == nil || before.Reason != h.Reason)
+	if began {
+		w.haltedSince = time.Now()
+	}
 	w.mu.Unlock()
 	switch {
-	case h != nil && (before == nil || before.Reason != h.Reason):
+	case began:
 		w.app.metrics.halt(w.part, h.Reason)
 		w.logger.Error("halted", "reason", h.Reason, "error", h.Err, "remedy", h.Remedy)
+		w.attestHalt(w.app.root)
 	case h == nil && before != nil:
 		w.app.metrics.unhalt(w.part)
 		w.logger.Info("no longer halted", "reason", before.Reason)
 	}
+}
+
+// attestHalt publishes that the partition is halted, if it is: nothing else is heard of it, and whoever looks from outside could not tell it from a site that is gone.
+func (w *worker) attestHalt(ctx context.Context) {
+	w.mu.Lock()
+	h, p, since := w.halted, w.position, w.haltedSince
+	w.mu.Unlock()
+	if h == nil {
+		return
+	}
+	a := p.AttestHalt(w.app.rules.Sites, w.part, wal.AttestedHalt{Reason: h.Reason, Error: fmt.Sprint(h.Err), Remedy: h.Remedy, Since: since.UnixMilli()})
+	a.Time, a.Applier = time.Now().UnixMilli(), w.app.version
+	a.Lag = w.app.lag(w.part, p.Next)
+	w.app.publisher.Attest(ctx, a)
 }
 
 // report logs trouble that the worker meets again and again while it lasts.

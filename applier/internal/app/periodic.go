@@ -12,13 +12,14 @@ import (
 	"github.com/comptech-lab/redis-wal/wal"
 )
 
-// barriers appends a barrier to each owned partition.
+// barriers appends a barrier to each owned partition. Of those that are halted it says so again: who looks later must learn of it too.
 func (a *App) barriers(ctx context.Context) {
 	now := time.Now()
 	for _, r := range a.list() {
 		if number, ok := r.nextBarrier(); ok {
 			a.publisher.Barrier(ctx, r.part, number, now)
 		}
+		r.attestHalt(ctx)
 	}
 }
 

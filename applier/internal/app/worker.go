@@ -55,17 +55,18 @@ type worker struct {
 
 	looks looks // keys that deep checks want to see at barriers
 
-	mu        sync.Mutex
-	lookedFor time.Time    // when a barrier was appended for a look last
-	position  wal.Position // last one known to be in Redis
-	durable   wal.Position // the same, confirmed by as many replicas as are asked for
-	end       int64        // last stable offset of the log when the position was read
-	highest   uint64       // barrier number of this site
-	decided   uint64       // the highest of them that is in the position
-	joined    bool         // a position was read since the assignment
-	halted    *wal.HaltError
-	haltedAt  int64 // the position at which it halted
-	beat      time.Time
+	mu          sync.Mutex
+	lookedFor   time.Time    // when a barrier was appended for a look last
+	position    wal.Position // last one known to be in Redis
+	durable     wal.Position // the same, confirmed by as many replicas as are asked for
+	end         int64        // last stable offset of the log when the position was read
+	highest     uint64       // barrier number of this site
+	decided     uint64       // the highest of them that is in the position
+	joined      bool         // a position was read since the assignment
+	halted      *wal.HaltError
+	haltedAt    int64 // the position at which it halted
+	haltedSince time.Time
+	beat        time.Time
 }
 
 func newWorker(a *App, part int32) *worker {
