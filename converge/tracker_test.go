@@ -39,6 +39,7 @@ func seal(a *wal.Attestation, sealed bool) {
 	s.Sealed = sealed
 	a.Streams[a.Barrier.Origin] = s
 }
+
 func of(origin string) func(*wal.Attestation) {
 	return func(a *wal.Attestation) { a.Barrier.Origin = origin }
 }
