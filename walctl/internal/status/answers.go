@@ -1,6 +1,7 @@
 package status
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -239,6 +240,7 @@ func (j *judge) writerEverywhere(i int) bool {
 func (j *judge) cutover(i int, halfWay bool) Cutover {
 	var r reasons
 	to := &j.m.Sites[i]
+	budget := cmp.Or(j.f.LagBudget, writer.DefaultLagBudget)
 	for k := range j.m.Sites {
 		s := &j.m.Sites[k]
 		if !s.Reached {
@@ -255,10 +257,10 @@ func (j *judge) cutover(i int, halfWay bool) Cutover {
 			r.no("%s is halted in %s", s.Site, plural(int64(len(s.Halted)), "partition"))
 		}
 	}
-	if to.Lag.Worst > writer.DefaultLagBudget {
+	if to.Lag.Worst > budget {
 		r.no("%s is %s behind in partition %d: nobody would write while it catches up", to.Site, plural(to.Lag.Worst, "record"), to.Lag.Partition)
 	}
-	if m := to.Mirror; m.Known && m.Records > writer.DefaultLagBudget {
+	if m := to.Mirror; m.Known && m.Records > uint64(budget) {
 		r.no("the mirror %s->%s is %d records behind: nobody would write while they arrive", m.From, to.Site, m.Records)
 	}
 	if redis := to.Redis; redis != nil && (redis.Primary == "" || !redis.Agreed) {

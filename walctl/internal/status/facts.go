@@ -14,6 +14,8 @@ import (
 type Facts struct {
 	Now   time.Time
 	Sites [2]Answers // in the order in which they are shown
+	// LagBudget is how many records the new writer may be behind in a partition when a cutover begins; 0 = writer.DefaultLagBudget.
+	LagBudget int64
 }
 
 // Answers are what one site said. What it did not say is nil, and Silent tells why.

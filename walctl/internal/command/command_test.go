@@ -1,0 +1,191 @@
+package command_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/comptech-lab/redis-wal/walctl/internal/command"
+	"github.com/comptech-lab/redis-wal/walctl/internal/contexts"
+	"github.com/comptech-lab/redis-wal/walctl/internal/twosites"
+)
+
+// The scripts in testdata run walctl in this process, on two sites in memory.
+
+func TestScenarios(t *testing.T) {
+	t.Parallel()
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata",
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"sites":  verb(sites),
+			"walctl": walctl,
+			"answer": verb(func(s *script, _ *testscript.TestScript, args []string) error { s.answer = args[0]; return nil }),
+			"write": verb(func(s *script, _ *testscript.TestScript, args []string) error {
+				s.world.Write(args[0], number(args[1]), int(number(args[2])))
+				return nil
+			}),
+			"lose": verb(func(s *script, _ *testscript.TestScript, args []string) error {
+				s.world.Lose(args[0], number(args[1]))
+				return nil
+			}),
+			"barriers": verb(func(s *script, _ *testscript.TestScript, _ []string) error { s.world.Barriers(); return nil }),
+			"cut":      verb(func(s *script, _ *testscript.TestScript, _ []string) error { s.world.Cut(); return nil }),
+			"heal":     verb(func(s *script, _ *testscript.TestScript, _ []string) error { s.world.Heal(); return nil }),
+			"down":     verb(func(s *script, _ *testscript.TestScript, args []string) error { s.world.Down(args[0]); return nil }),
+			"up":       verb(func(s *script, _ *testscript.TestScript, args []string) error { s.world.Up(args[0]); return nil }),
+			"halt": verb(func(s *script, _ *testscript.TestScript, args []string) error {
+				s.world.Halt(args[0], number(args[1]))
+				return nil
+			}),
+			"refuse": verb(func(s *script, _ *testscript.TestScript, args []string) error {
+				s.world.Refuse(args[0], int(number(args[1])))
+				return nil
+			}),
+			"epoch": verb(epoch),
+		},
+		Setup: func(env *testscript.Env) error {
+			env.Values[key{}] = &script{}
+			env.Setenv("WALCTL_CONFIG", env.WorkDir+"/walctl.json")
+			return nil
+		},
+	})
+}
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	os.Exit(m.Run())
+}
+
+type key struct{}
+
+// script is what a script acts on.
+type script struct {
+	world  *twosites.World
+	answer string // what the user types; empty = nobody is there
+}
+
+func verb(f func(*script, *testscript.TestScript, []string) error) func(*testscript.TestScript, bool, []string) {
+	return func(ts *testscript.TestScript, neg bool, args []string) {
+		err := f(ts.Value(key{}).(*script), ts, args)
+		if err != nil && !neg {
+			ts.Fatalf("%v", err)
+		}
+		if err == nil && neg {
+			ts.Fatalf("succeeded, and should not have")
+		}
+	}
+}
+
+func number(s string) int32 {
+	n, _ := strconv.Atoi(s) // the scripts are ours
+	return int32(n)
+}
+
+const config = `{"contexts": {"lab": {"sites": {"dc": {"exec": ["dc", "ctl"]}, "dr": {"exec": ["dr", "ctl"]}}}}}`
+
+// sites [PARTITIONS]: two sites that are well, and the configuration of walctl that knows them.
+func sites(s *script, ts *testscript.TestScript, args []string) error {
+	n := int32(2)
+	if len(args) > 0 {
+		n = number(args[0])
+	}
+	s.world = twosites.New(n)
+	return os.WriteFile(ts.Getenv("WALCTL_CONFIG"), []byte(config), 0o600)
+}
+
+// epoch SITE PARTITION EPOCH: looks where a site is.
+func epoch(s *script, _ *testscript.TestScript, args []string) error {
+	r, err := s.world.Site(args[0]).Redis(context.Background())
+	if err != nil {
+		return err
+	}
+	if got := r.Checkpoints[number(args[1])].Epoch.String(); got != args[2] {
+		return fmt.Errorf("%s is in epoch %s, want %s", args[0], got, args[2])
+	}
+	return nil
+}
+
+// walctl CODE ARG...: runs walctl, which must end with the code.
+func walctl(ts *testscript.TestScript, neg bool, args []string) {
+	s := ts.Value(key{}).(*script)
+	code, stdout, stderr := run(context.Background(), s, ts.Getenv, args[1:])
+	fmt.Fprint(ts.Stdout(), stdout)
+	fmt.Fprint(ts.Stderr(), stderr)
+	if got := strconv.Itoa(code); neg || got != args[0] {
+		ts.Fatalf("walctl %s: got exit code %s, want %s\n%s%s", strings.Join(args[1:], " "), got, args[0], stdout, stderr)
+	}
+}
+
+func run(ctx context.Context, s *script, getenv func(string) string, args []string) (code int, stdout, stderr string) {
+	var out, errs safe
+	code = command.Run(ctx, command.Env{
+		Args: args, Stdin: strings.NewReader(s.answer + "\n"), Stdout: &out, Stderr: &errs, Terminal: s.answer != "",
+		Lookup:       func(name string) (string, bool) { v := getenv(name); return v, v != "" },
+		ConfigFolder: func() (string, error) { return "", errors.New("there is none") },
+		Now:          time.Now, Version: "v1.2.3", Patience: 300 * time.Millisecond, Reach: 500 * time.Millisecond, Every: 20 * time.Millisecond,
+		Open: func(ctx context.Context, how contexts.Site) (command.Site, error) {
+			site := s.world.Site(how.Exec[0])
+			if site == nil {
+				return nil, fmt.Errorf("there is no %s", how.Exec[0])
+			}
+			return site, site.Open(ctx)
+		},
+	})
+	return code, out.String(), errs.String()
+}
+
+// safe is a buffer that is written and read by different goroutines.
+type safe struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *safe) Write(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(b)
+}
+
+func (s *safe) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
+var block = regexp.MustCompile(`(?m)^    walctl(.*)$`)
+
+// What docs/walctl.md shows must be what walctl takes; and it must show each verb.
+func TestPageShowsWhatIsThere(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../../docs/walctl.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	s := &script{world: twosites.New(2)}
+	for _, m := range block.FindAllStringSubmatch(string(page), -1) {
+		line, _, _ := strings.Cut(m[1], "#")
+		args := strings.Fields(strings.ReplaceAll(line, `"`, ""))
+		seen[strings.Join(args[:min(2, len(args))], " ")], seen[args[0]] = true, true
+		code, stdout, stderr := run(context.Background(), s, func(string) string { return "" }, append(args, "--help"))
+		if code != 0 || !strings.Contains(stdout, "Usage:") {
+			t.Errorf("walctl%s: got %d\n%s%s", m[1], code, stdout, stderr)
+		}
+	}
+	for _, verb := range []string{"status", "cutover", "takeover", "check", "config view", "config contexts", "config use", "version", "completion bash"} {
+		if !seen[verb] {
+			t.Errorf("docs/walctl.md shows no `walctl %s`", verb)
+		}
+	}
+}

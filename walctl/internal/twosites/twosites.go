@@ -1,0 +1,394 @@
+// Package twosites is two sites in memory, for tests: their appliers decide control records by the rules of the log (docs/wal-format.md), a mirror carries what
+// is appended, and each thing that a site may do wrong can be asked for. Nothing in it waits.
+package twosites
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/comptech-lab/redis-wal/converge"
+	"github.com/comptech-lab/redis-wal/reach"
+	"github.com/comptech-lab/redis-wal/wal"
+	"github.com/comptech-lab/redis-wal/writer"
+)
+
+// World is two sites.
+type World struct {
+	mu         sync.Mutex
+	partitions int32
+	sites      map[string]*Site
+	cut        bool // the mirrors
+	changed    chan struct{}
+	ids        int
+}
+
+// Site is one of them. It is a [reach.Site].
+type Site struct {
+	w          *World
+	name, peer string
+	topic      wal.TopicID
+	positions  []wal.Position
+	attested   []wal.Attestation // what stands on its topic
+	outbox     []func()          // what the mirror has not carried
+	copies     []writer.Copy
+	down       bool
+	refuses    int // how many appends are taken until all are refused; -1 = all are taken
+	halted     map[int32]bool
+}
+
+var _ reach.Site = (*Site)(nil)
+
+// New returns two sites, dc and dr, without an epoch, whose appliers have attested a barrier of each.
+func New(partitions int32) *World {
+	w := &World{partitions: partitions, sites: map[string]*Site{}, changed: make(chan struct{})}
+	for i, name := range []string{"dc", "dr"} {
+		w.sites[name] = &Site{
+			w: w, name: name, peer: []string{"dr", "dc"}[i], topic: wal.TopicID{byte(i + 1)}, positions: make([]wal.Position, partitions), refuses: -1, halted: map[int32]bool{},
+		}
+	}
+	for _, s := range w.sites {
+		for p := range s.positions {
+			s.positions[p].TopicID = s.topic
+		}
+	}
+	w.Barriers()
+	return w
+}
+
+// Site returns one by its name; nil if there is none.
+func (w *World) Site(name string) *Site { return w.sites[name] }
+
+// Barriers has both appliers append a barrier to each partition, as they do every ten seconds.
+func (w *World) Barriers() {
+	w.do(func() {
+		for _, s := range w.sites {
+			for p := range w.partitions {
+				w.ids++
+				s.append(writer.Control{Partition: p, Barrier: &wal.Barrier{ID: fmt.Sprint("b", w.ids), Number: uint64(w.ids), Partitions: w.partitions, Time: time.Now().UnixMilli()}})
+			}
+		}
+	})
+}
+
+// Write has a client append n records at a site.
+func (w *World) Write(site string, partition int32, n int) {
+	w.do(func() {
+		for range n {
+			w.sites[site].record(partition, fmt.Sprintf("key-%d", partition))
+		}
+	})
+}
+
+// Lose has a site count a record that the other one never gets.
+func (w *World) Lose(site string, partition int32) {
+	w.do(func() { w.sites[site].count(partition, wal.Local, "lost") })
+}
+
+// Cut stops the mirrors, both ways; Heal lets them go on.
+func (w *World) Cut() { w.do(func() { w.cut = true }) }
+
+// Heal lets the mirrors go on with what has gathered.
+func (w *World) Heal() {
+	w.do(func() {
+		w.cut = false
+		w.flush()
+	})
+}
+
+func (w *World) flush() {
+	for _, s := range w.sites {
+		if w.cut || w.sites[s.peer].down {
+			continue
+		}
+		waiting := s.outbox
+		s.outbox = nil
+		for _, carry := range waiting {
+			carry()
+		}
+	}
+}
+
+// Down has a site answer nobody, and its appliers decide nothing.
+func (w *World) Down(site string) { w.do(func() { w.sites[site].down = true }) }
+
+// Up has it answer again.
+func (w *World) Up(site string) {
+	w.do(func() {
+		w.sites[site].down = false
+		w.flush()
+	})
+}
+
+// Refuse has a site refuse what is appended after n more control records; -1 = never.
+func (w *World) Refuse(site string, n int) { w.do(func() { w.sites[site].refuses = n }) }
+
+// Halt halts a partition at a site.
+func (w *World) Halt(site string, partition int32) {
+	w.do(func() {
+		s := w.sites[site]
+		s.halted[partition] = true
+		a := s.positions[partition].AttestHalt(s.names(), partition, wal.AttestedHalt{
+			Reason: "gap", Error: "1 record was deleted", Remedy: "bootstrap this Redis from the peer", Since: time.Now().UnixMilli(),
+		})
+		s.publish(a)
+	})
+}
+
+// do changes the world and tells everybody.
+func (w *World) do(f func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	f()
+	close(w.changed)
+	w.changed = make(chan struct{})
+}
+
+func (s *Site) names() wal.Sites { return wal.Sites{Self: s.name, Peer: s.peer} }
+
+// carry does something at the peer, now or when the mirror goes on.
+func (s *Site) carry(f func()) {
+	if s.w.cut || s.w.sites[s.peer].down {
+		s.outbox = append(s.outbox, f)
+		return
+	}
+	f()
+}
+
+func (s *Site) publish(a wal.Attestation) {
+	a.Time = time.Now().UnixMilli()
+	peer := s.w.sites[s.peer]
+	s.attested = append(s.attested, a)
+	s.carry(func() { peer.attested = append(peer.attested, a) })
+}
+
+func (s *Site) append(c writer.Control) int64 {
+	at := s.decide(c, wal.Local)
+	peer := s.w.sites[s.peer]
+	s.carry(func() { peer.decide(c, wal.Mirrored) })
+	return at
+}
+
+func (s *Site) record(p int32, key string) {
+	s.count(p, wal.Local, key)
+	peer := s.w.sites[s.peer]
+	s.carry(func() { peer.count(p, wal.Mirrored, key) })
+}
+
+func (s *Site) count(p int32, o wal.Origin, key string) {
+	at := &s.positions[p]
+	at.Next++
+	at.Timestamp = time.Now().UnixMilli()
+	stream := &at.Streams[o]
+	if !at.Open(o, s.names()) {
+		stream.FencedN++
+		s.copies = append(s.copies, writer.Copy{
+			Record: wal.Record{
+				Partition: p, Offset: at.Next - 1, Key: []byte(key), Value: []byte("*3\r\n$3\r\nSET\r\n"), Timestamp: at.Timestamp,
+				Headers: []wal.Header{{Key: wal.HeaderLevel, Value: []byte("1")}},
+			},
+			TopicID: s.topic, Site: s.name, Origin: s.names().Name(o), Class: wal.ClassFenced, Reason: "sealed",
+		})
+		return
+	}
+	stream.N++
+	stream.H = wal.Hash(sum(stream.H, key))
+}
+
+func sum(parts ...any) [16]byte {
+	h := sha256.Sum256(fmt.Append(nil, parts...))
+	return [16]byte(h[:16])
+}
+
+// decide decides a control record, and returns its offset.
+func (s *Site) decide(c writer.Control, o wal.Origin) int64 {
+	p, origin := &s.positions[c.Partition], s.names().Name(o)
+	fence := func(t wal.ControlType, id string, counted bool) {
+		p.Next++
+		at := (&wal.Checkpoint{Position: *p}).AttestFence(s.names(), c.Partition, wal.AttestedFence{Type: t, ID: id, Origin: origin, Counted: counted})
+		s.publish(at)
+	}
+	switch {
+	case s.halted[c.Partition]: // it stays where it is
+	case c.Seal != nil:
+		counts := c.Seal.Epoch == p.Epoch && (p.Epoch.IsNone() || p.Epoch.Site == origin) && !p.Streams[o].Sealed
+		if counts {
+			p.Streams[o].Sealed = true
+		}
+		fence(wal.TypeSeal, c.Seal.ID, counts)
+	case c.Activate != nil:
+		counts := c.Activate.Epoch.Compare(p.Epoch) > 0
+		if counts {
+			names := s.names()
+			if p.Streams[0].N+p.Streams[1].N > 0 {
+				first := wal.Local
+				if names.Self != "dc" { // both sites must come to the same
+					first = wal.Mirrored
+				}
+				p.Root = sum(p.Root, p.Epoch, p.Streams[first].H, p.Streams[1-first].H)
+			}
+			p.Epoch, p.Activate = c.Activate.Epoch, c.Activate.ID
+			for i := range p.Streams {
+				p.Streams[i] = wal.Stream{FencedN: p.Streams[i].FencedN}
+			}
+		}
+		fence(wal.TypeActivate, c.Activate.ID, counts)
+	case c.Replay != nil:
+		s.count(c.Partition, o, string(c.Replay.Key))
+	case c.Barrier != nil:
+		p.Next++
+		s.publish(p.Attest(s.names(), c.Partition, o, c.Barrier))
+	}
+	return p.Next - 1
+}
+
+// silent is what a site that is down answers: nothing, until nobody waits any more.
+func (s *Site) silent(ctx context.Context) error {
+	s.w.mu.Lock()
+	down := s.down
+	s.w.mu.Unlock()
+	if !down {
+		return nil
+	}
+	<-ctx.Done()
+	return context.Cause(ctx)
+}
+
+// Open waits as long as the site is down.
+func (s *Site) Open(ctx context.Context) error { return s.silent(ctx) }
+
+// Close implements [reach.Site].
+func (s *Site) Close() error { return nil }
+
+// Identity implements [reach.Site].
+func (s *Site) Identity() writer.Identity {
+	return writer.Identity{Sites: s.names(), Log: "redis-writes", Partitions: s.w.partitions}
+}
+
+// Append implements [reach.Site].
+func (s *Site) Append(ctx context.Context, controls []writer.Control) (offsets []int64, err error) {
+	if err := s.silent(ctx); err != nil {
+		return nil, err
+	}
+	s.w.do(func() {
+		for _, c := range controls {
+			if s.refuses == 0 {
+				err = errors.New("not enough replicas")
+				return
+			}
+			s.refuses = max(-1, s.refuses-1)
+			offsets = append(offsets, s.append(c))
+		}
+	})
+	return offsets, err
+}
+
+// Follow implements [reach.Site].
+func (s *Site) Follow(ctx context.Context, _ time.Time, each func(wal.Attestation) error, caught func()) error {
+	if err := s.silent(ctx); err != nil {
+		return err
+	}
+	for n, first := 0, true; ; first = false {
+		s.w.mu.Lock()
+		all, changed := slices.Clone(s.attested[n:]), s.w.changed
+		s.w.mu.Unlock()
+		n += len(all)
+		for _, a := range all {
+			if err := each(a); err != nil {
+				return err
+			}
+		}
+		if first {
+			caught()
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// Ends implements [reach.Site].
+func (s *Site) Ends(ctx context.Context) (writer.Ends, error) {
+	if err := s.silent(ctx); err != nil {
+		return writer.Ends{}, err
+	}
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	e := writer.Ends{TopicID: s.topic}
+	for _, p := range s.positions {
+		e.Start, e.End = append(e.Start, 0), append(e.End, p.Next)
+	}
+	return e, nil
+}
+
+// Records implements [reach.Site]: there are none to be read.
+func (s *Site) Records(ctx context.Context, _ int32, _, _ int64, _ func(wal.Record) error) error {
+	return s.silent(ctx)
+}
+
+// Copies implements [reach.Site].
+func (s *Site) Copies(ctx context.Context, list writer.List, each func(writer.Copy) error) error {
+	if err := s.silent(ctx); err != nil || list != writer.Fenced {
+		return err
+	}
+	s.w.mu.Lock()
+	all := slices.Clone(s.copies)
+	s.w.mu.Unlock()
+	for _, c := range all {
+		if err := each(c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Check implements [reach.Site].
+func (s *Site) Check(ctx context.Context, _ time.Duration) (converge.Report, error) {
+	if err := s.silent(ctx); err != nil {
+		return converge.Report{}, err
+	}
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	peer := s.w.sites[s.peer]
+	r := converge.Report{
+		Version: converge.ReportVersion, Log: "redis-writes", Site: s.name, Peer: s.peer, Verdict: converge.Converged, Sentence: "converged: both sites agree",
+		Missing: []string{}, Notes: []string{}, Streams: []converge.Row{},
+	}
+	if peer.down || s.w.cut {
+		r.Verdict, r.Exit, r.Sentence = converge.Unknown, 2, "could not tell: "+s.peer+" does not answer"
+		return r, nil
+	}
+	for p := range s.positions {
+		a, b := &s.positions[p], &peer.positions[p]
+		if a.Root != b.Root || a.Epoch != b.Epoch || a.Streams[wal.Local].H != b.Streams[wal.Mirrored].H || a.Streams[wal.Mirrored].H != b.Streams[wal.Local].H {
+			r.Verdict, r.Exit, r.Sentence = converge.Diverged, 1, fmt.Sprintf("diverged: partition %d", p)
+			return r, nil
+		}
+	}
+	return r, nil
+}
+
+// Redis implements [reach.Site].
+func (s *Site) Redis(ctx context.Context) (reach.Redis, error) {
+	if err := s.silent(ctx); err != nil {
+		return reach.Redis{}, err
+	}
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	r := reach.Redis{Primary: s.name + "-redis-0:6379", Agreed: true, Version: "7.0.15", UsedMemory: 1 << 20, Replicas: []reach.Replica{{Addr: s.name + "-redis-1:6379", LinkUp: true}}}
+	for _, p := range s.positions {
+		r.Checkpoints = append(r.Checkpoints, &wal.Checkpoint{Position: p})
+	}
+	return r, nil
+}
+
+// Values implements [reach.Site]: there are none.
+func (s *Site) Values(ctx context.Context, _ [][]byte) ([]reach.Value, error) {
+	return nil, s.silent(ctx)
+}
