@@ -7,7 +7,7 @@ LDFLAGS  := -s -w -X main.version=$(VERSION)
 # kmsg is generated code for every message of Kafka's; inlining its helpers at each of their thousands of calls would cost 0.45 MB.
 SMALL    := -trimpath -tags nethttpomithttp2 -gcflags=github.com/twmb/franz-go/pkg/kmsg=-l
 # What must not wait for the Kubernetes SDK, and is worth the race detector.
-LIGHT     = ./wal/... ./applier/... ./converge/... ./writer/... ./reach/... ./internal/... $(shell go list ./lab/internal/... | grep -vE 'lab/internal/(program|deploy)$$')
+LIGHT     = ./wal/... ./applier/... ./converge/... ./writer/... ./reach/... ./walctl/... ./internal/... $(shell go list ./lab/internal/... | grep -vE 'lab/internal/(program|deploy)$$')
 # What is built on the generated SDK: instrumenting that takes minutes and finds nothing of ours.
 HEAVY    := ./components/... ./stacks/... ./render/... ./infra/... ./engine/standin ./lab ./lab/internal/program ./lab/internal/deploy
 RACE     := $(shell command -v gcc >/dev/null && echo -race)
@@ -155,9 +155,10 @@ e2e-apply: e2e-deps ## both stacks on two real Kubernetes clusters with the real
 	cd e2e && REDIS_WAL_E2E=1 go test -count=1 -timeout 20m -v -run '^TestApply$$' .
 
 .PHONY: build
-build: ## bin/redis-applier, static
+build: ## bin/redis-applier and bin/walctl, static
 	CGO_ENABLED=0 go build $(SMALL) -ldflags '$(LDFLAGS)' -o bin/redis-applier ./applier
-	@ls -l bin/redis-applier | awk '{printf "bin/redis-applier: %.1f MB\n", $$5/1e6}'
+	CGO_ENABLED=0 go build $(SMALL) -ldflags '$(LDFLAGS)' -o bin/walctl ./walctl
+	@ls -l bin/redis-applier bin/walctl | awk '{printf "%s: %.1f MB\n", $$NF, $$5/1e6}'
 
 .PHONY: image
 image: ## the container image (needs docker or podman)

@@ -30,6 +30,8 @@ func TestWalls(t *testing.T) {
 			[]string{"google.golang.org/", "github.com/prometheus/", "text/template", "html/template"},
 			"the image stays small: Protocol Buffers would be a seventh of it, and templates make the linker keep every exported method",
 		},
+		{"applier", []string{"github.com/spf13/", module + "walctl"}, "the command tree is walctl's; the image stays small"},
+		{"walctl", []string{"github.com/pulumi/", "k8s.io/", module + "applier/internal/app", module + "applier/internal/source", module + "stacks", module + "lab"}, "walctl asks sites, and neither is one nor declares one"},
 		{"applier/config", []string{"github.com/pulumi/", "github.com/twmb/", "github.com/redis/"}, "components read it"},
 		{"converge", []string{"github.com/pulumi/", "github.com/redis/", module + "applier/", module + "reach", module + "writer"}, "the check needs no Redis and no applier"},
 		{"reach", []string{"github.com/pulumi/", "k8s.io/", module + "applier/internal/app", module + "applier/internal/source"}, "the applier's binary holds it, and it starts no applier"},
