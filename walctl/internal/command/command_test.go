@@ -4,9 +4,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -62,11 +62,6 @@ func TestScenarios(t *testing.T) {
 	})
 }
 
-func TestMain(m *testing.M) {
-	flag.Parse()
-	os.Exit(m.Run())
-}
-
 type key struct{}
 
 // script is what a script acts on.
@@ -102,6 +97,16 @@ func sites(s *script, ts *testscript.TestScript, args []string) error {
 	}
 	s.world = twosites.New(n)
 	return os.WriteFile(ts.Getenv("WALCTL_CONFIG"), []byte(config), 0o600)
+}
+
+// write writes the configuration of walctl to a file.
+func write(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "walctl.json")
+	if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 // epoch SITE PARTITION EPOCH: looks where a site is.

@@ -56,7 +56,7 @@ func (p *program) cutover(ctx context.Context, m moveFlags, budget int64) error 
 	facts.LagBudget = budget
 	model := status.Judge(facts)
 	pl, can := cutoverPlan(&model, name, m.to)
-	if can.Answer == status.No {
+	if can.Answer == status.No && !can.HalfWay { // half-way whatever can be opened again must be
 		return p.finish(pl, nil, exitRefused, errors.New("refused, nothing was written: "+strings.Join(can.Reasons, "; ")))
 	}
 	if err := p.show(ctx, pl.text("cutover"), m.yes); err != nil {
@@ -110,6 +110,9 @@ func cutoverPlan(m *status.Model, from, to string) (*plan, status.Cutover) {
 		if c.To == to {
 			if c.HalfWay {
 				pl.Verdict = "an interrupted cutover is gone on with"
+				for _, r := range c.Reasons {
+					pl.Notes = append(pl.Notes, "in the way: "+r)
+				}
 			}
 			return pl, c
 		}

@@ -94,11 +94,7 @@ func (pl *plan) text(title string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s of %s from %s to %s\n", title, pl.Log, pl.From, pl.To)
 	for _, s := range pl.Steps {
-		name := "partition "
-		if len(s.Partitions) > 1 {
-			name = "partitions "
-		}
-		fmt.Fprintf(&b, "  %s%s: ", name, status.Ranges(s.Partitions))
+		fmt.Fprintf(&b, "  %s: ", status.Named(s.Partitions))
 		now := "epoch " + s.Now.String()
 		if s.Now.IsNone() {
 			now = "no epoch"
@@ -221,7 +217,7 @@ func (m *moved) text() string {
 		if m.Already {
 			word = "was"
 		}
-		fmt.Fprintf(&b, "%s %s the writer in all %d partitions", m.To, word, len(m.Epochs))
+		fmt.Fprintf(&b, "%s %s the writer in all partitions", m.To, word)
 		if m.Already {
 			b.WriteString(" already")
 		}
@@ -231,11 +227,11 @@ func (m *moved) text() string {
 		fmt.Fprintf(&b, "no partition was without a writer for longer than %.2f s\n", m.WithoutWriter)
 	}
 	if n := len(m.Fenced); n > 0 {
-		done := "and not replayed"
+		done := "not replayed"
 		if m.Replayed {
-			done = "and replayed: they count now"
+			done = "replayed so that they count now"
 		}
-		fmt.Fprintf(&b, "%d records were acknowledged and fenced, %s:\n", n, done)
+		fmt.Fprintf(&b, "acknowledged and fenced, %s: %s\n", done, status.Plural(int64(n), "record"))
 		for _, f := range m.Fenced[:min(n, shown)] {
 			fmt.Fprintf(&b, "  partition %d, offset %d, from %s: key %q\n", f.Partition, f.Offset, f.Origin, f.Key)
 		}

@@ -115,10 +115,10 @@ func takeoverPlan(m *status.Model, risks []writer.Risk, from, to string, now tim
 		last = max(last, r.LastHeard)
 	}
 	if len(unknown) < len(risks) {
-		pl.Notes = append(pl.Notes, fmt.Sprintf("%d records of %s are known to be missing", missing, from))
+		pl.Notes = append(pl.Notes, fmt.Sprintf("known to be missing: %s of %s", status.Plural(int64(missing), "record"), from))
 	}
 	if len(unknown) > 0 {
-		pl.Notes = append(pl.Notes, fmt.Sprintf("what is missing is not known in partitions %s: %s was not heard of in the same epoch", status.Ranges(unknown), from))
+		pl.Notes = append(pl.Notes, fmt.Sprintf("what is missing is not known in %s: %s was not heard of in the same epoch", status.Named(unknown), from))
 	}
 	if last == 0 {
 		pl.Notes = append(pl.Notes, fmt.Sprintf("nothing was heard of %s in the last 24 h: what it acknowledged is not known here", from))

@@ -88,7 +88,7 @@ func TestLoad(t *testing.T) {
 func TestAllProblemsAtOnce(t *testing.T) {
 	t.Parallel()
 	_, err := contexts.Load(write(t, `{
-  "curent": "prod",
+  "crrent": "prod",
   "contexts": {
     "prod": {"sites": {
       "dc": {"exce": ["kubectl"]},
@@ -103,7 +103,7 @@ func TestAllProblemsAtOnce(t *testing.T) {
 		t.Fatal("got no error")
 	}
 	for _, want := range []string{
-		`walctl.json:2: curent: there is no such field`,
+		`walctl.json:2: crrent: there is no such field`,
 		`walctl.json:5: contexts.prod.sites.dc.exce: there is no such field`,
 		`walctl.json:5: contexts.prod.sites.dc: want one of env, envFile and exec, there are 0`,
 		`walctl.json:6: contexts.prod.sites.dr.env.REDIS_PASSWORD: the variables of an applier begin with APPLIER_`,

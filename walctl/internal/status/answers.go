@@ -79,10 +79,11 @@ func records(c *Count) string {
 	if c.More {
 		more = " or more"
 	}
-	return plural(int64(c.N), "record") + more
+	return Plural(int64(c.N), "record") + more
 }
 
-func plural(n int64, what string) string {
+// Plural is a number of things.
+func Plural(n int64, what string) string {
 	if n == 1 {
 		return "1 " + what
 	}
@@ -108,10 +109,10 @@ func (j *judge) reached(i int, r *reasons) {
 		}
 	}
 	if len(never) > 0 {
-		r.no("%s: nothing was heard of its appliers for %s: %s", s.Site, seconds(history.Seconds()), named(never))
+		r.no("%s: nothing was heard of its appliers for %s: %s", s.Site, seconds(history.Seconds()), Named(never))
 	}
 	if len(long) > 0 {
-		r.no("%s: its appliers were last heard %s ago: %s", s.Site, seconds(*j.oldest(i, long)), named(long))
+		r.no("%s: its appliers were last heard %s ago: %s", s.Site, seconds(*j.oldest(i, long)), Named(long))
 	}
 }
 
@@ -134,7 +135,7 @@ func (j *judge) healthy(i int, r *reasons) {
 		r.no("%s: %s", s.Site, h)
 	}
 	if l := s.Lag; l.Seconds > slow.Seconds() {
-		r.no("%s: its Redis is %s behind its log, %s in partition %d", s.Site, seconds(l.Seconds), plural(l.Worst, "record"), l.Partition)
+		r.no("%s: its Redis is %s behind its log, %s in partition %d", s.Site, seconds(l.Seconds), Plural(l.Worst, "record"), l.Partition)
 	}
 	redis := s.Redis
 	if redis == nil {
@@ -169,7 +170,7 @@ func (j *judge) near(i int, r *reasons) {
 		r.no("the mirror %s->%s is %s behind", m.From, s.Site, seconds(m.Seconds))
 	}
 	if t := m.Retention; t != nil && !t.Whole && t.Hours != nil && *t.Hours < nearHours {
-		r.no("the mirror %s->%s is %.1f h (%s) from what %s deletes: what it has not fetched by then is lost", m.From, s.Site, *t.Hours, plural(t.Records, "record"), m.From)
+		r.no("the mirror %s->%s is %.1f h (%s) from what %s deletes: what it has not fetched by then is lost", m.From, s.Site, *t.Hours, Plural(t.Records, "record"), m.From)
 	}
 }
 
@@ -214,7 +215,7 @@ func (j *judge) halfWay(r *reasons) bool {
 		}
 	}
 	if len(nobody) > 0 {
-		r.no("nobody writes in %s: a cutover is under way, or was interrupted: run `walctl cutover` again to go on", named(nobody))
+		r.no("nobody writes in %s: a cutover is under way, or was interrupted: run `walctl cutover` again to go on", Named(nobody))
 		return true
 	}
 	if len(writers) > 1 {
@@ -254,11 +255,11 @@ func (j *judge) cutover(i int, halfWay bool) Cutover {
 			r.no("the appliers of %s must answer in all partitions: nobody would write while they are waited for", s.Site)
 		}
 		if len(s.Halted) > 0 {
-			r.no("%s is halted in %s", s.Site, plural(int64(len(s.Halted)), "partition"))
+			r.no("%s is halted in %s", s.Site, Plural(int64(len(s.Halted)), "partition"))
 		}
 	}
 	if to.Lag.Worst > budget {
-		r.no("%s is %s behind in partition %d: nobody would write while it catches up", to.Site, plural(to.Lag.Worst, "record"), to.Lag.Partition)
+		r.no("%s is %s behind in partition %d: nobody would write while it catches up", to.Site, Plural(to.Lag.Worst, "record"), to.Lag.Partition)
 	}
 	if m := to.Mirror; m.Known && m.Records > uint64(budget) {
 		r.no("the mirror %s->%s is %d records behind: nobody would write while they arrive", m.From, to.Site, m.Records)

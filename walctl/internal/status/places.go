@@ -120,8 +120,8 @@ func Ranges(partitions []int32) string {
 	return strings.Join(parts, ", ")
 }
 
-// named is Ranges with the word before it.
-func named(partitions []int32) string {
+// Named is Ranges with the word before it.
+func Named(partitions []int32) string {
 	if len(partitions) == 1 {
 		return fmt.Sprintf("partition %d", partitions[0])
 	}
@@ -147,7 +147,7 @@ func (a *alike) add(partition int32, what string) {
 func (a *alike) list() []string {
 	out := []string{}
 	for _, what := range a.said {
-		out = append(out, named(a.of[what])+": "+what)
+		out = append(out, Named(a.of[what])+": "+what)
 	}
 	return out
 }

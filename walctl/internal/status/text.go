@@ -15,7 +15,7 @@ func (m *Model) Text() string {
 	if m.Log == "" {
 		fmt.Fprintf(&b, "no site answers, %s\n\n", m.Time.Format(time.TimeOnly+" MST"))
 	} else {
-		fmt.Fprintf(&b, "%s, %s, %s\n\n", m.Log, plural(int64(m.Partitions), "partition"), m.Time.Format(time.TimeOnly+" MST"))
+		fmt.Fprintf(&b, "%s, %s, %s\n\n", m.Log, Plural(int64(m.Partitions), "partition"), m.Time.Format(time.TimeOnly+" MST"))
 	}
 	w := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
 	row := func(name string, cell func(*State) string) {
@@ -44,7 +44,7 @@ func (m *Model) Text() string {
 		case !s.Reached:
 			return "no"
 		case len(s.Silent) > 0:
-			return fmt.Sprintf("all but %s", plural(int64(len(s.Silent)), "question"))
+			return fmt.Sprintf("all but %s", Plural(int64(len(s.Silent)), "question"))
 		}
 		return "yes"
 	})
@@ -146,11 +146,11 @@ func lagText(s *State) string {
 	case l.Attested && l.Records == 0:
 		return "no, when last heard"
 	case l.Attested:
-		return plural(l.Records, "record") + ", when last heard"
+		return Plural(l.Records, "record") + ", when last heard"
 	case l.Records == 0:
 		return "no"
 	default:
-		return fmt.Sprintf("%s, %s", plural(l.Records, "record"), seconds(l.Seconds))
+		return fmt.Sprintf("%s, %s", Plural(l.Records, "record"), seconds(l.Seconds))
 	}
 }
 
@@ -162,7 +162,7 @@ func mirrorText(s *State) string {
 	case m.Records == 0 && m.Seconds < 1:
 		return leg + "up to date"
 	default:
-		return fmt.Sprintf("%s%s, %s behind", leg, plural(int64(m.Records), "record"), seconds(m.Seconds))
+		return fmt.Sprintf("%s%s, %s behind", leg, Plural(int64(m.Records), "record"), seconds(m.Seconds))
 	}
 }
 
@@ -173,9 +173,9 @@ func retentionText(s *State) string {
 	case t.Whole:
 		return "nothing deleted yet"
 	case t.Hours == nil:
-		return plural(t.Records, "record")
+		return Plural(t.Records, "record")
 	default:
-		return fmt.Sprintf("%s, %.1f h", plural(t.Records, "record"), *t.Hours)
+		return fmt.Sprintf("%s, %.1f h", Plural(t.Records, "record"), *t.Hours)
 	}
 }
 
