@@ -348,6 +348,33 @@ func (s *Site) Copies(ctx context.Context, list writer.List, each func(writer.Co
 	return nil
 }
 
+// Checkpoints implements [reach.Site].
+func (s *Site) Checkpoints(ctx context.Context) ([]wal.Checkpoint, error) {
+	if err := s.silent(ctx); err != nil {
+		return nil, err
+	}
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	var out []wal.Checkpoint
+	for _, p := range s.positions {
+		out = append(out, wal.Checkpoint{Position: p})
+	}
+	return out, nil
+}
+
+// errNoValues says that there are no records to be read, and no keys.
+var errNoValues = errors.New("a site in memory keeps counts only")
+
+// Tail implements [reach.Site].
+func (s *Site) Tail(context.Context, writer.TailQuery) ([]writer.TailRecord, error) {
+	return nil, errNoValues
+}
+
+// Repair implements [reach.Site].
+func (s *Site) Repair(context.Context, [][]byte, time.Duration) (converge.RepairReport, error) {
+	return converge.RepairReport{}, errNoValues
+}
+
 // Check implements [reach.Site].
 func (s *Site) Check(ctx context.Context, _ time.Duration) (converge.Report, error) {
 	if err := s.silent(ctx); err != nil {
