@@ -5,6 +5,8 @@ COPY go.mod go.sum ./
 RUN go mod download
 COPY wal wal
 COPY converge converge
+COPY writer writer
+COPY reach reach
 COPY applier applier
 ARG VERSION=dev
 # The flags are those of `make build`, which says why.
