@@ -104,7 +104,9 @@ func check(ctx context.Context, lookup config.Lookup, o checkOptions) (converge.
 	}
 	verify := converge.Check
 	if o.deep {
-		verify = func(ctx context.Context, c converge.Config) (converge.Report, error) { return converge.CheckDeep(ctx, c, o.how) }
+		verify = func(ctx context.Context, c converge.Config) (converge.Report, error) {
+			return converge.CheckDeep(ctx, c, o.how)
+		}
 	}
 	report, err := verify(ctx, c)
 	if first != "" {

@@ -240,3 +240,51 @@ func TestRepairIsRepeated(t *testing.T) {
 	}
 	p.both("right", "GET", "k")
 }
+
+// activate makes dc the writer in every partition.
+func (p *pair) activate(id string) {
+	p.t.Helper()
+	signer, err := wal.NewSigner("redis-writes", []byte(sitetest.Key))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	value, err := json.Marshal(wal.Activate{ID: id, Epoch: wal.Epoch{Minor: 1, Site: "dc"}, Reason: "test"})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	for part := range int32(pairPartitions) {
+		r := &kgo.Record{Topic: "redis-writes", Partition: part, Value: value, Timestamp: time.Now()}
+		for _, h := range signer.Headers(part, wal.TypeActivate, value) {
+			r.Headers = append(r.Headers, kgo.RecordHeader(h))
+		}
+		r.Headers = append(r.Headers, kgo.RecordHeader{Key: wal.HeaderProducer, Value: []byte("test/" + id)}, kgo.RecordHeader{Key: wal.HeaderSeq, Value: []byte("1")})
+		p.dc.kafka.Append(p.t, r)
+		for _, h := range []*half{p.dc, p.dr} {
+			h.answers(p.t, id, "HGET", wal.CheckpointKey("redis-writes", part), "activate")
+		}
+	}
+}
+
+// In an epoch a repair counts under the activate that opened it, and is not appended for another.
+func TestRepairInAnEpoch(t *testing.T) {
+	p := newPair(t)
+	p.activate("first")
+	p.dc.kafka.Append(t, p.dc.kafka.Op("SET", "a", "right"))
+	p.both("right", "GET", "a")
+	p.dr.do(t, "SET", "a", "wrong")
+	part := wal.Partition([]byte("a"), pairPartitions)
+	repair := func(from string, under string) (converge.RepairReport, error) {
+		return converge.RepairKeys(t.Context(), p.config(), [][]byte{[]byte("a")}, from, map[int32]string{part: under}, nil)
+	}
+	if _, err := repair("dc", "another"); err == nil || !strings.Contains(err.Error(), "somebody moved the writer") {
+		t.Errorf("under another activate: got %v", err)
+	}
+	if _, err := repair("dr", "first"); err == nil || !strings.Contains(err.Error(), "dr is not open in epoch 0.1.dc") {
+		t.Errorf("from the site that is not active: got %v", err)
+	}
+	p.dr.answers(t, "wrong", "GET", "a")
+	if r, err := repair("dc", "first"); err != nil || r.Keys != 1 || len(r.Failed) != 0 {
+		t.Errorf("got %+v, %v", r, err)
+	}
+	p.both("right", "GET", "a")
+}

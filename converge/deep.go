@@ -83,7 +83,15 @@ func CheckDeep(ctx context.Context, c Config, d Deep) (Report, error) {
 	}
 	var epoch wal.Epoch
 	observe := c.Observe
-	c.Observe = func(a wal.Attestation) { observe(a); epoch = a.Epoch }
+	newest := map[int32]map[string]wal.Attestation{}
+	c.Observe = func(a wal.Attestation) {
+		observe(a)
+		epoch = a.Epoch
+		if newest[a.Partition] == nil {
+			newest[a.Partition] = map[string]wal.Attestation{}
+		}
+		newest[a.Partition][a.Site] = a
+	}
 	r, err := Check(ctx, c)
 	if err != nil {
 		return r, err
@@ -103,10 +111,36 @@ func CheckDeep(ctx context.Context, c Config, d Deep) (Report, error) {
 		epoch:   epoch,
 		Verdict: Unknown, Reference: reference, Sites: map[string]wal.DigestSize{}, Keys: map[string]int64{}, Findings: []Finding{}, Unsettled: []Unsettled{}, Tolerance: d.Tolerance.Seconds(),
 	}
+	r.Deep.under, r.Deep.unsettled = underOf(newest, reference), unsettled(newest)
 	err = deepCheck(ctx, c, d, r.Deep)
 	r.Deep.Seconds = time.Since(began).Seconds()
 	r.Deep.conclude(&r, err)
 	return r, nil
+}
+
+// underOf are the activates that the partitions are under, as a site attests it.
+func underOf(newest map[int32]map[string]wal.Attestation, site string) map[int32]string {
+	out := map[int32]string{}
+	for p, by := range newest {
+		if a, ok := by[site]; ok {
+			out[p] = a.Under()
+		}
+	}
+	return out
+}
+
+// unsettled says in which partition an earlier epoch ended differently at the two sites.
+func unsettled(newest map[int32]map[string]wal.Attestation) string {
+	for p, by := range newest {
+		var roots []wal.Hash
+		for _, a := range by {
+			roots = append(roots, a.Root)
+		}
+		if len(roots) == 2 && roots[0] != roots[1] {
+			return fmt.Sprintf("an earlier epoch ended differently at the sites (partition %d)", p)
+		}
+	}
+	return ""
 }
 
 func deepCheck(ctx context.Context, c Config, d Deep, out *DeepReport) error {

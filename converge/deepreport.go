@@ -34,6 +34,9 @@ type DeepReport struct {
 	Repair *RepairReport `json:"repair,omitempty"`
 
 	epoch wal.Epoch
+	under map[int32]string // the ids of the activates, by partition
+	// unsettled says why keys must not be repaired one by one; empty = they may.
+	unsettled string
 }
 
 // Unsettled is a key of which nobody can tell whether it differs.

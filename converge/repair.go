@@ -42,7 +42,9 @@ const (
 // RepairKeys gives the other site the values that a site has of certain keys, as the repair of a deep check does, without comparing the rest: the appliers of the site
 // append them to the log, again whenever a record on a key came in between, until both hold the same. It waits until ctx ends. Keys that are not equal then are in the report; the
 // error says that the sites do not answer.
-func RepairKeys(ctx context.Context, c Config, keys [][]byte, from string, progress func(string)) (RepairReport, error) {
+//
+// Under is the id of the activate that each partition of the keys is under, [wal.NoActivate] before the first: if somebody moves the writer, the repair ends.
+func RepairKeys(ctx context.Context, c Config, keys [][]byte, from string, under map[int32]string, progress func(string)) (RepairReport, error) {
 	d := Deep{Repair: &Repair{From: from, Write: true}, Tolerance: DefaultTolerance, Progress: progress}
 	if err := errors.Join(c.complete(), d.complete(c)); err != nil {
 		return RepairReport{}, fmt.Errorf("repair: %w", err)
@@ -52,7 +54,7 @@ func RepairKeys(ctx context.Context, c Config, keys [][]byte, from string, progr
 		return RepairReport{}, err
 	}
 	defer s.close()
-	k := &comparison{session: s, deep: d, out: &DeepReport{Sites: map[string]wal.DigestSize{}}}
+	k := &comparison{session: s, deep: d, out: &DeepReport{Sites: map[string]wal.DigestSize{}, under: under}}
 	for _, key := range keys {
 		k.out.Findings = append(k.out.Findings, Finding{Key: KeyText(key), Bytes: key, Partition: k.partition(key)})
 	}
@@ -74,6 +76,9 @@ func (k *comparison) repair(ctx context.Context, r Repair) error {
 			return fmt.Errorf("repair from %s: %s is the active site, and only its values can be right", from, active.Site)
 		}
 		from = active.Site
+	}
+	if k.out.unsettled != "" {
+		return fmt.Errorf("repair: %s: settle that first with `walctl failback`, which repairs what it touched", k.out.unsettled)
 	}
 	if from == "" {
 		return errors.New("repair: both sites are written, so say whose values are right with --from; what the other site holds of these keys is then overwritten")
@@ -149,7 +154,7 @@ func (k *comparison) repairSome(ctx context.Context, out *RepairReport, keys [][
 		}
 		return []string{out.From}
 	}
-	request := wal.DigestRequest{Repair: &wal.DigestRepair{From: out.From, Keys: keys}}
+	request := wal.DigestRequest{Repair: &wal.DigestRepair{From: out.From, Keys: keys, Under: k.out.under}}
 	err := k.ask(ctx, request, 0, awaited, func(r wal.DigestReply) error {
 		done := r.Repair
 		if done == nil || r.Site != out.From || !waits[done.Partition] {

@@ -44,8 +44,8 @@ func (d *Direct) Tail(ctx context.Context, q writer.TailQuery) ([]writer.TailRec
 }
 
 // Repair implements [writer.Site].
-func (d *Direct) Repair(ctx context.Context, keys [][]byte, timeout time.Duration) (converge.RepairReport, error) {
+func (d *Direct) Repair(ctx context.Context, keys [][]byte, under map[int32]string, timeout time.Duration) (converge.RepairReport, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("the keys were not repaired within %s", timeout))
 	defer cancel()
-	return converge.RepairKeys(ctx, d.check(timeout), keys, d.self(), nil)
+	return converge.RepairKeys(ctx, d.check(timeout), keys, d.self(), under, nil)
 }

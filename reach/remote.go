@@ -316,8 +316,8 @@ func (r *Remote) Tail(ctx context.Context, q writer.TailQuery) (tail []writer.Ta
 }
 
 // Repair implements [writer.Site].
-func (r *Remote) Repair(ctx context.Context, keys [][]byte, timeout time.Duration) (report converge.RepairReport, err error) {
-	err = r.do(ctx, methodRepair, repairArgs{keys, timeout}, &report, nil, nil)
+func (r *Remote) Repair(ctx context.Context, keys [][]byte, under map[int32]string, timeout time.Duration) (report converge.RepairReport, err error) {
+	err = r.do(ctx, methodRepair, repairArgs{keys, under, timeout}, &report, nil, nil)
 	return report, err
 }
 

@@ -191,7 +191,7 @@ func (s *server) do(ctx context.Context, c *call, r request) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		return s.site.Repair(ctx, a.Keys, a.Timeout)
+		return s.site.Repair(ctx, a.Keys, a.Under, a.Timeout)
 	case methodCheck:
 		a, err := args[checkArgs](r)
 		if err != nil {

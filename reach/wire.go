@@ -78,6 +78,7 @@ type (
 	copiesArgs struct{ List writer.List }
 	repairArgs struct {
 		Keys    [][]byte
+		Under   map[int32]string
 		Timeout time.Duration
 	}
 	checkArgs struct{ Timeout time.Duration }

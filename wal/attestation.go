@@ -79,6 +79,14 @@ func (p *Position) Attest(s Sites, partition int32, origin Origin, b *Barrier) A
 	return a
 }
 
+// Under is the id of the activate that the partition was under, [NoActivate] before the first one.
+func (a *Attestation) Under() string {
+	if a.Epoch.IsNone() {
+		return NoActivate
+	}
+	return a.Activate
+}
+
 // AttestFence states checkpoint c of the site s.Self at a seal or an activate, which stands at offset c.Next-1.
 func (c *Checkpoint) AttestFence(s Sites, partition int32, f AttestedFence) Attestation {
 	a := c.state(s, partition)

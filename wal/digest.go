@@ -58,6 +58,9 @@ type DigestKeys struct {
 type DigestRepair struct {
 	From string   `json:"from"` // the site
 	Keys [][]byte `json:"keys"`
+	// Under is the id of the activate that each partition of the keys must be under when its values are read, or [NoActivate]: what is repaired for one epoch must not
+	// reach the log in another, where it may be older than what was settled.
+	Under map[int32]string `json:"under"`
 }
 
 // DigestReply is a part of a site's answer to a request.

@@ -314,7 +314,7 @@ func (f *failback) repair(ctx context.Context, active, other Site) error {
 		return nil
 	}
 	f.Progress(fmt.Sprintf("%d keys get the values of %s at %s", len(f.out.Keys), f.out.Active, f.out.Other))
-	report, err := active.Repair(ctx, f.out.Keys, time.Until(deadline(ctx)))
+	report, err := active.Repair(ctx, f.out.Keys, f.ids, time.Until(deadline(ctx)))
 	if err != nil {
 		return err
 	}

@@ -32,8 +32,9 @@ type Site interface {
 	// Tail are the records of the site's own stream that one of its epochs has and the peer's has not: see [ReadTail].
 	Tail(ctx context.Context, q TailQuery) ([]TailRecord, error)
 	// Repair has this site's values of keys appended to the log for the peer, again and again until both hold the same, at most for the timeout. The site must be the
-	// active one, or no epoch has begun.
-	Repair(ctx context.Context, keys [][]byte, timeout time.Duration) (converge.RepairReport, error)
+	// active one, or no epoch has begun. Under is the id of the activate that each partition of the keys is under, [wal.NoActivate] before the first: if somebody moves
+	// the writer meanwhile, the rest is not repaired.
+	Repair(ctx context.Context, keys [][]byte, under map[int32]string, timeout time.Duration) (converge.RepairReport, error)
 	// Check runs the convergence check from this site.
 	Check(ctx context.Context, timeout time.Duration) (converge.Report, error)
 }

@@ -29,7 +29,7 @@ func (d *digests) repair(ctx context.Context, r wal.DigestRequest) {
 		}
 		d.once(ctx, fmt.Sprint(r.ID, "/", w.part), func(ctx context.Context) {
 			a := digestAnswer{d: d, request: r, run: randomRun()}
-			done, err := d.repairAll(ctx, w.part, mine)
+			done, err := d.repairAll(ctx, w.part, mine, r.Repair.Under[w.part])
 			reply := wal.DigestReply{Repair: &done, Last: true}
 			if err != nil {
 				reply = wal.DigestReply{Trouble: fmt.Sprintf("partition %d: %v", w.part, err), Last: true}
@@ -55,7 +55,7 @@ func (d *digests) once(ctx context.Context, id string, f func(ctx context.Contex
 	})
 }
 
-func (d *digests) repairAll(ctx context.Context, part int32, keys []string) (wal.DigestRepaired, error) {
+func (d *digests) repairAll(ctx context.Context, part int32, keys []string, under string) (wal.DigestRepaired, error) {
 	done := wal.DigestRepaired{Partition: part, Offset: -1}
 	primary, ok := d.app.sink.Primary()
 	if !ok {
@@ -65,6 +65,9 @@ func (d *digests) repairAll(ctx context.Context, part int32, keys []string) (wal
 	defer func() { _ = client.Close() }() // it only read
 	for _, key := range keys {
 		value, err := d.value(ctx, client, part, key)
+		if err == nil && value.Activate != under {
+			err = fmt.Errorf("it is under the activate %q, and the repair is for %q: somebody moved the writer meanwhile; run the check again", value.Activate, under)
+		}
 		if err != nil {
 			return done, err
 		}

@@ -41,7 +41,7 @@ type Site struct {
 	dead       bool // nobody answers
 	// OnRepair is called once between the reading of a value that is to repair a key and its appending.
 	OnRepair func()
-	seq        map[string]int64
+	seq      map[string]int64
 }
 
 type partition struct {
@@ -461,13 +461,17 @@ func (s *Site) Tail(ctx context.Context, q writer.TailQuery) ([]writer.TailRecor
 }
 
 // Repair implements writer.Site. Between the reading of a value and its appending OnRepair is called, once.
-func (s *Site) Repair(_ context.Context, keys [][]byte, _ time.Duration) (converge.RepairReport, error) {
+func (s *Site) Repair(_ context.Context, keys [][]byte, under map[int32]string, _ time.Duration) (converge.RepairReport, error) {
 	out := converge.RepairReport{From: s.ids.Self, To: s.ids.Peer, Written: true, Keys: len(keys)}
 	for _, key := range keys {
 		q := wal.Partition(wal.RoutingKey(key), int32(len(s.partitions)))
 		for range 20 {
 			s.pair.mu.Lock()
 			part := s.partitions[q]
+			if part.at.Activate != under[q] {
+				s.pair.mu.Unlock()
+				return out, fmt.Errorf("partition %d is under %q, the repair is for %q", q, part.at.Activate, under[q])
+			}
 			r := wal.Repair{ID: "r", Activate: part.at.Activate, Key: key, Next: part.at.Next}
 			if list, ok := part.data[string(key)]; ok {
 				r.Dump, _ = json.Marshal(list)

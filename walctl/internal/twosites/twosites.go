@@ -371,7 +371,7 @@ func (s *Site) Tail(context.Context, writer.TailQuery) ([]writer.TailRecord, err
 }
 
 // Repair implements [reach.Site].
-func (s *Site) Repair(context.Context, [][]byte, time.Duration) (converge.RepairReport, error) {
+func (s *Site) Repair(context.Context, [][]byte, map[int32]string, time.Duration) (converge.RepairReport, error) {
 	return converge.RepairReport{}, errNoValues
 }
 
