@@ -115,9 +115,9 @@ func check(ctx context.Context, lookup config.Lookup, o checkOptions) (converge.
 	return report, err
 }
 
-// firstWriter makes this site the first writer of a new log, if it is told to, and says what it did. A site whose appliers do not answer yet is the check's to report.
+// firstWriter does this site's part in making one site the first writer of a new log, if it is told to, and says what it did. A site whose appliers do not answer yet is the check's to report.
 func firstWriter(ctx context.Context, cfg config.Check) (string, error) {
-	if cfg.FirstWriter != cfg.Site {
+	if cfg.FirstWriter == "" {
 		return "", nil
 	}
 	site, err := reach.NewDirect(config.Run{Identity: cfg.Identity, Kafka: cfg.Kafka})
@@ -125,9 +125,9 @@ func firstWriter(ctx context.Context, cfg config.Check) (string, error) {
 		return "", err
 	}
 	defer func() { _ = site.Close() }() // it has answered
-	words, err := writer.First(ctx, site, cfg.Timeout)
+	words, err := writer.First(ctx, site, cfg.FirstWriter, cfg.Timeout/2)
 	if err != nil {
-		words = fmt.Sprintf("%s was not made the first writer: %v", cfg.Site, err)
+		words = fmt.Sprintf("%s was not made the first writer: %v", cfg.FirstWriter, err)
 	}
 	return words, nil
 }

@@ -116,8 +116,8 @@ type Check struct {
 	PeerPolicy PeerPolicy `env:"APPLIER_CHECK_PEER, default=require"`
 	// Timeout is how long the check waits for the attestations.
 	Timeout time.Duration `env:"APPLIER_CHECK_TIMEOUT, default=2m"`
-	// FirstWriter is the site that is made the only writer of a log that nobody has written to yet; empty = both sites write. The check of that site does it,
-	// once; afterwards the log says who writes.
+	// FirstWriter is the site that is made the only writer of a log that nobody has written to yet; empty = both sites write. The checks of
+	// both sites do it, once; afterwards the log says who writes.
 	FirstWriter string `env:"APPLIER_CHECK_FIRST_WRITER"`
 }
 

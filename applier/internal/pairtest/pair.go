@@ -162,6 +162,14 @@ func (s *Site) Die() { s.set(func() { s.dead = true }) }
 // Return has the site go on where it was.
 func (s *Site) Return() { s.set(func() { s.dead = false }) }
 
+// Forget has a site never have heard of its peer, and hear nothing of it from now on.
+func (s *Site) Forget() {
+	s.set(func() {
+		s.cut = true
+		s.attested = slices.DeleteFunc(s.attested, func(a wal.Attestation) bool { return a.Site != s.ids.Self })
+	})
+}
+
 // Pause stops the applier of a partition, or lets it go on.
 func (s *Site) Pause(q int32, paused bool) { s.set(func() { s.partitions[q].paused = paused }) }
 
