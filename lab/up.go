@@ -121,7 +121,11 @@ func serve(ctx context.Context, dir string, with *making, stdout io.Writer) (err
 	if err != nil {
 		return err
 	}
-	if err := state.Write(dir, describe(s, dir)); err != nil {
+	config, err := operatorConfig(s, dir)
+	if err != nil {
+		return errors.Join(err, socket.Close())
+	}
+	if err := state.Write(dir, describe(s, dir)+"export WALCTL_CONFIG="+config+" has walctl work on it\n"); err != nil {
 		return errors.Join(err, socket.Close())
 	}
 	return control.Serve(ctx, socket, func(ctx context.Context, verb string, args []string) (string, bool, error) {

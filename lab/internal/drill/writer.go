@@ -10,6 +10,7 @@ import (
 
 	"github.com/comptech-lab/redis-wal/applier/config"
 	"github.com/comptech-lab/redis-wal/lab/internal/link"
+	"github.com/comptech-lab/redis-wal/lab/internal/realise"
 	"github.com/comptech-lab/redis-wal/lab/internal/sites"
 	"github.com/comptech-lab/redis-wal/reach"
 	"github.com/comptech-lab/redis-wal/wal"
@@ -150,16 +151,25 @@ func staleWriter(ctx context.Context, s *Scene) error {
 	return err
 }
 
-// alone cuts the sites off from each other.
-func (s *Scene) alone() (heal func()) {
-	set := func(q link.Quality) {
-		s.Link(s.A).Set(q)
-		s.Link(s.B).Set(q)
+// alone cuts the sites off from each other. MirrorMaker 2 does not go through the links, so it is stopped.
+func (s *Scene) alone() (heal func() error, err error) {
+	if _, standIn := s.Mirror(s.A).(realise.Loser); standIn {
+		set := func(q link.Quality) {
+			s.Link(s.A).Set(q)
+			s.Link(s.B).Set(q)
+		}
+		heal = func() error { set(link.Quality{}); return nil }
+		s.Undo(heal)
+		set(link.Quality{Cut: true})
+		return heal, nil
 	}
-	heal = func() { set(link.Quality{}) }
-	s.Undo(func() error { heal(); return nil })
-	set(link.Quality{Cut: true})
-	return heal
+	heal = func() error { return errors.Join(s.Mirror(s.A).Start(), s.Mirror(s.B).Start()) }
+	return heal, errors.Join(s.Mirror(s.A).Stop(), s.Mirror(s.B).Stop())
+}
+
+// together waits until both mirrors run again.
+func (s *Scene) together(ctx context.Context) error {
+	return errors.Join(s.AwaitMirror(ctx, s.A), s.AwaitMirror(ctx, s.B))
 }
 
 // written are the ledger numbers that Kafka has acknowledged so far.
@@ -184,7 +194,10 @@ func takeoverAndBack(ctx context.Context, s *Scene) error {
 	}
 	before := s.Load.written()
 	s.Fault()
-	heal := s.alone()
+	heal, err := s.alone()
+	if err != nil {
+		return err
+	}
 	for range 200 { // dc acknowledges them, and nobody at dr will have them
 		s.Load.enter(s.A, -1)
 	}
@@ -214,8 +227,7 @@ func takeoverAndBack(ctx context.Context, s *Scene) error {
 		return err
 	}
 	s.Healed()
-	heal()
-	if err := s.AwaitMirror(ctx, s.A); err != nil {
+	if err := errors.Join(heal(), s.together(ctx)); err != nil {
 		return err
 	}
 	var listed []writer.TailRecord
@@ -276,7 +288,10 @@ func twoTakeovers(ctx context.Context, s *Scene) error {
 	}
 	defer end()
 	s.Fault()
-	heal := s.alone()
+	heal, err := s.alone()
+	if err != nil {
+		return err
+	}
 	for _, site := range []*reach.Direct{y, x} { // x is the writer already, and stays one
 		if _, err := writer.Takeover(ctx, site, writer.Plan{Replay: true, Reason: "drill", Timeout: patience}); err != nil {
 			return err
@@ -289,8 +304,7 @@ func twoTakeovers(ctx context.Context, s *Scene) error {
 		}
 	}
 	s.Healed()
-	heal()
-	if err := s.AwaitMirror(ctx, s.A); err != nil {
+	if err := errors.Join(heal(), s.together(ctx)); err != nil {
 		return err
 	}
 	f, err := writer.Failback(ctx, x, y, writer.ReplayTail, nil, writer.Plan{Reason: "drill", Timeout: patience})
