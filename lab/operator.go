@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/comptech-lab/redis-wal/lab/internal/sites"
 )
@@ -23,7 +24,13 @@ func operatorConfig(s *sites.Sites, dir string) (string, error) {
 		if len(pods) == 0 {
 			return "", fmt.Errorf("%s has no applier: walctl cannot reach it", name)
 		}
-		this.Sites[name] = site{pods[0].Env}
+		env := map[string]string{}
+		for variable, value := range pods[0].Env {
+			if strings.HasPrefix(variable, "APPLIER_") { // the rest is the pod's
+				env[variable] = value
+			}
+		}
+		this.Sites[name] = site{env}
 	}
 	text, err := json.MarshalIndent(map[string]any{"current": "lab", "contexts": map[string]lab{"lab": this}}, "", "  ")
 	if err != nil {
