@@ -46,7 +46,8 @@ func (j *judge) answer() {
 	for i := range j.m.Sites {
 		j.reached(i, &sleep)
 	}
-	halfWay := j.halfWay(&sleep)
+	takeover := j.takeover(&sleep)
+	halfWay := takeover == "" && j.halfWay(&sleep)
 	for i := range j.m.Sites {
 		j.healthy(i, &sleep)
 		j.near(i, &sleep)
@@ -55,7 +56,7 @@ func (j *judge) answer() {
 	j.m.Sleep = sleep.reply()
 	for i := range j.m.Sites {
 		if everywhere := j.writerEverywhere(i); !everywhere {
-			j.m.Cutover = append(j.m.Cutover, j.cutover(i, halfWay))
+			j.m.Cutover = append(j.m.Cutover, j.cutover(i, halfWay, takeover))
 		}
 	}
 	switch j.m.Sleep.Answer {
@@ -198,6 +199,38 @@ func (j *judge) alike(r *reasons, halfWay bool) {
 	}
 }
 
+// takeover says what is left to do after one, empty if nothing is: the other site has not heard of it, or its tail is not settled.
+func (j *judge) takeover(r *reasons) string {
+	var unheard, unsettled []int32
+	var newer, older string
+	for p := range j.m.Partitions {
+		a, b := &j.places[0][p], &j.places[1][p]
+		switch {
+		case !a.known || !b.known:
+		case a.epoch.Generation != b.epoch.Generation:
+			unheard = append(unheard, p)
+			newer, older = j.m.Sites[0].Site, j.m.Sites[1].Site
+			if a.epoch.Generation < b.epoch.Generation {
+				newer, older = older, newer
+			}
+		case a.epoch == b.epoch && a.root != b.root:
+			unsettled = append(unsettled, p)
+		}
+	}
+	switch {
+	case len(unheard) > 0:
+		left := fmt.Sprintf("%s has not heard of the takeover of %s: the mirror does not bring it, or the appliers of %s do not run; then settle its tail with `walctl failback`", older, newer, older)
+		r.no("%s: %s", Named(unheard), left)
+		j.m.Verdict.State, j.m.Verdict.Why = converge.Unknown, []string{left} // what was attested before the takeover says nothing of now
+		return left
+	case len(unsettled) > 0:
+		left := "one site has records of an earlier epoch that the other has not: `walctl failback` shows and settles them"
+		r.no("%s: %s", Named(unsettled), left)
+		return left
+	}
+	return ""
+}
+
 // halfWay says whether a cutover was interrupted: some partitions have a writer, or another one than others.
 func (j *judge) halfWay(r *reasons) bool {
 	var nobody []int32
@@ -238,8 +271,11 @@ func (j *judge) writerEverywhere(i int) bool {
 }
 
 // cutover says whether one to site i would begin, and end soon.
-func (j *judge) cutover(i int, halfWay bool) Cutover {
+func (j *judge) cutover(i int, halfWay bool, takeover string) Cutover {
 	var r reasons
+	if takeover != "" {
+		r.no("%s", takeover)
+	}
 	to := &j.m.Sites[i]
 	budget := cmp.Or(j.f.LagBudget, writer.DefaultLagBudget)
 	for k := range j.m.Sites {

@@ -109,6 +109,20 @@ func TestModel(t *testing.T) {
 	t.Parallel()
 	for name, make := range map[string]func() (f status.Facts, exit int){
 		"healthy": func() (status.Facts, int) { return healthy().build(), 0 },
+		"taken over, unheard": func() (status.Facts, int) {
+			f := healthy().build()
+			for _, c := range f.Sites[1].Redis.Checkpoints {
+				c.Epoch = wal.Epoch{Generation: 1, Site: "dr"}
+			}
+			return f, 1
+		},
+		"taken over, unsettled": func() (status.Facts, int) {
+			w := healthy()
+			w.epoch = wal.Epoch{Generation: 1, Site: "dr"}
+			f := w.build()
+			f.Sites[0].Redis.Checkpoints[2].Root = wal.Hash{7}
+			return f, 1
+		},
 		"no epoch yet": func() (status.Facts, int) {
 			w := &world{n: [2]uint64{4000, 70}}
 			f := w.build()
