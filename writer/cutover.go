@@ -341,13 +341,14 @@ func partitions(c []Control) string {
 
 // between lists what was acknowledged while no stream was open, or before the clients had moved, and replays it.
 func (c *cutover) between(ctx context.Context) error {
-	ends, err := c.drain(ctx)
+	// What stands in the old site's log by now is decided at the new one when that has decided a barrier behind it.
+	decided, err := c.w.behind(ctx, 0, 1, nil, partitionsOf(c.to))
 	if err != nil {
 		return err
 	}
 	err = c.to.Copies(ctx, Fenced, func(copied Copy) error {
-		place := c.closed[copied.Partition]
-		if place.known && copied.TopicID == ends.id && copied.Offset > place.begin && copied.Offset < ends.at[copied.Partition] {
+		place, end := c.closed[copied.Partition], decided[copied.Partition]
+		if place.known && copied.TopicID == end.TopicID && copied.Offset > place.begin && copied.Offset < end.Offset {
 			c.out.Fenced = append(c.out.Fenced, copied)
 		}
 		return nil
@@ -361,38 +362,4 @@ func (c *cutover) between(ctx context.Context) error {
 	}
 	c.out.Replayed = true
 	return nil
-}
-
-// place is a place in each partition of a log.
-type place struct {
-	id wal.TopicID
-	at map[int32]int64
-}
-
-// drain waits until the new site has decided what stands in the old site's log now, and says how far it is then in its own.
-func (c *cutover) drain(ctx context.Context) (place, error) {
-	out := place{at: map[int32]int64{}}
-	waits := map[string]int32{}
-	var barriers []Control
-	for p := range c.to.Identity().Partitions {
-		id := rand.Text()
-		waits[id] = p
-		c.w.highest[0][p]++
-		barriers = append(barriers, Control{Partition: p, Barrier: &wal.Barrier{
-			ID: id, Number: c.w.highest[0][p], Partitions: c.to.Identity().Partitions, Time: time.Now().UnixMilli(),
-		}})
-	}
-	was := c.w.each
-	defer func() { c.w.each = was }()
-	c.w.each = func(site int, a wal.Attestation) {
-		if p, ok := waits[a.Barrier.ID]; ok && site == 1 && p == a.Partition {
-			out.id, out.at[p] = a.TopicID, a.Offset
-			delete(waits, a.Barrier.ID)
-		}
-		was(site, a)
-	}
-	if _, err := c.from.Append(ctx, barriers); err != nil {
-		return out, err
-	}
-	return out, c.w.until(ctx, func() (bool, error) { return len(waits) == 0, nil })
 }

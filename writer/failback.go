@@ -204,13 +204,9 @@ func (f *failback) end(ctx context.Context, active, other Site) error {
 		if len(controls) == 0 {
 			return nil
 		}
-		touched := map[int32]bool{}
-		for _, c := range controls {
-			touched[c.Partition] = true
-		}
 		some := controls
 		controls, size = nil, 0
-		return appendAndWait(ctx, f.w, f.active, some, touched)
+		return appendAndWait(ctx, f.w, f.active, some)
 	}
 	for i := range f.out.Tail {
 		r := &f.out.Tail[i]

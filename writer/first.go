@@ -29,11 +29,7 @@ func First(ctx context.Context, at Site, site string, timeout time.Duration) (st
 	if err := f.w.known(ctx); err != nil {
 		return "", err
 	}
-	all := map[int32]bool{}
-	for p := range at.Identity().Partitions {
-		all[p] = true
-	}
-	if err := appendAndWait(ctx, f.w, 0, nil, all); err != nil { // what was attested last may be older than the first record
+	if _, err := f.w.behind(ctx, 0, 0, nil, partitionsOf(at)); err != nil { // what was attested last may be older than the first record
 		return "", err
 	}
 	if site == f.self {

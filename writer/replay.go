@@ -3,8 +3,8 @@ package writer
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -25,16 +25,14 @@ func replay(ctx context.Context, w *watch, site int, copies []Copy) error {
 	})
 	for some := range bySize(copies) {
 		var controls []Control
-		touched := map[int32]bool{}
 		for i := range some {
 			c, err := replayOf(&some[i], w.newest[site][some[i].Partition])
 			if err != nil {
 				return err
 			}
 			controls = append(controls, c)
-			touched[c.Partition] = true
 		}
-		if err := appendAndWait(ctx, w, site, controls, touched); err != nil {
+		if err := appendAndWait(ctx, w, site, controls); err != nil {
 			return fmt.Errorf("replay at %s: %w", s.Identity().Sites.Self, err)
 		}
 	}
@@ -88,40 +86,20 @@ func replayOf(c *Copy, at *wal.Attestation) (Control, error) {
 	}, nil
 }
 
-// appendAndWait appends control records at a site and a barrier behind them in each of the partitions, and waits until the site attests the barriers in the epoch that it was in
-// before. So what was appended counts. Without control records it only waits for the barriers.
-func appendAndWait(ctx context.Context, w *watch, site int, controls []Control, touched map[int32]bool) error {
-	s := w.sites[site]
-	counts := len(controls) > 0
-	waits := map[string]int32{}
-	epochs := map[int32]string{}
-	for p := range touched {
-		id := rand.Text()
-		waits[id] = p
-		epochs[p] = w.newest[site][p].Activate
-		w.highest[site][p]++
-		controls = append(controls, Control{Partition: p, Barrier: &wal.Barrier{
-			ID: id, Number: w.highest[site][p], Partitions: s.Identity().Partitions, Time: time.Now().UnixMilli(),
-		}})
+// appendAndWait appends control records at a site, and waits until it has decided them in the epoch in which each partition was before: so they count.
+func appendAndWait(ctx context.Context, w *watch, site int, controls []Control) error {
+	under := map[int32]string{}
+	for _, c := range controls {
+		under[c.Partition] = w.newest[site][c.Partition].Activate
 	}
-	was := w.each
-	defer func() { w.each = was }()
-	var moved error
-	w.each = func(from int, a wal.Attestation) {
-		if p, ok := waits[a.Barrier.ID]; ok && from == site && p == a.Partition {
-			delete(waits, a.Barrier.ID)
-			if counts && (a.Activate != epochs[p] || a.Streams[s.Identity().Sites.Self].Sealed) {
-				moved = fmt.Errorf("partition %d: somebody else moved the writer meanwhile (epoch %s)", p, a.Epoch)
-			}
-		}
-		if was != nil {
-			was(from, a)
+	self := w.sites[site].Identity().Sites.Self
+	decided, err := w.behind(ctx, site, site, controls, slices.Collect(maps.Keys(under)))
+	for p, a := range decided {
+		if a.Activate != under[p] || a.Streams[self].Sealed {
+			return &StopError{Partition: p, Why: fmt.Sprintf("somebody else moved the writer meanwhile (epoch %s)", a.Epoch), Remedy: "run it again"}
 		}
 	}
-	if _, err := s.Append(ctx, controls); err != nil {
-		return err
-	}
-	return w.until(ctx, func() (bool, error) { return len(waits) == 0, moved })
+	return err
 }
 
 // Replay appends copies of fenced records again at a site that is the writer, and waits until they are decided (see [Plan].Replay). In a partition whose stream is not open there it

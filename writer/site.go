@@ -46,6 +46,15 @@ type Identity struct {
 	Partitions int32     `json:"partitions"`
 }
 
+// partitionsOf are the partitions of a site's log.
+func partitionsOf(s Site) []int32 {
+	out := make([]int32, s.Identity().Partitions)
+	for p := range out {
+		out[p] = int32(p)
+	}
+	return out
+}
+
 // Control is a control record to be appended. Exactly one of the payloads is set; wal-sig is added where it is appended.
 type Control struct {
 	Partition int32         `json:"partition"`

@@ -2,6 +2,7 @@ package writer
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"time"
@@ -131,4 +132,33 @@ func (w *watch) known(ctx context.Context) error {
 		return fmt.Errorf("%s is not attested: are the appliers of that site up, and is the partition halted? %w", missing, err)
 	}
 	return err
+}
+
+// behind appends control records at one site, and a barrier behind them in each of the partitions, and returns what another site, or the same one, attests when it has decided
+// those barriers. On an error it returns those that are known.
+func (w *watch) behind(ctx context.Context, at, by int, controls []Control, partitions []int32) (map[int32]wal.Attestation, error) {
+	waits := map[string]bool{}
+	for _, p := range partitions {
+		id := rand.Text()
+		waits[id] = true
+		w.highest[at][p]++
+		controls = append(controls, Control{Partition: p, Barrier: &wal.Barrier{
+			ID: id, Number: w.highest[at][p], Partitions: w.sites[at].Identity().Partitions, Time: time.Now().UnixMilli(),
+		}})
+	}
+	decided := map[int32]wal.Attestation{}
+	each := w.each
+	defer func() { w.each = each }()
+	w.each = func(site int, a wal.Attestation) {
+		if site == by && waits[a.Barrier.ID] {
+			decided[a.Partition] = a
+		}
+		if each != nil {
+			each(site, a)
+		}
+	}
+	if _, err := w.sites[at].Append(ctx, controls); err != nil {
+		return nil, err
+	}
+	return decided, w.until(ctx, func() (bool, error) { return len(decided) == len(partitions), nil })
 }
