@@ -9,7 +9,7 @@ import (
 )
 
 // MaxRanges is how many ranges a [Ranges] keeps; beyond them it forgets the lowest.
-const MaxRanges = 64
+const MaxRanges = 1024
 
 // Ranges is a set of sequences, as ranges: few, because a producer's sequences follow each other. The zero Ranges is empty.
 type Ranges []Range

@@ -236,7 +236,7 @@ func TestHundredCutoversUnderLoad(t *testing.T) {
 					acknowledged[q] = append(acknowledged[q], fmt.Sprintf("%s/%d", producer, n))
 					mu.Unlock()
 				}
-				time.Sleep(200 * time.Microsecond) // a client has something to do between two writes
+				time.Sleep(time.Millisecond) // a client has something to do between two writes
 			}
 		})
 	}

@@ -136,8 +136,10 @@ func (s *Site) Write(q int32, producer string, n int64) bool {
 		Partition: q, Key: []byte(key), Timestamp: 1,
 		Value: wal.Op{Commands: [][][]byte{{[]byte("RPUSH"), []byte(key), []byte(word)}}}.AppendRESP(nil),
 		Headers: []wal.Header{
-			{Key: wal.HeaderLevel, Value: []byte("1")}, {Key: wal.HeaderLocal, Value: []byte("1")},
-			{Key: wal.HeaderProducer, Value: []byte(producer)}, {Key: wal.HeaderSeq, Value: strconv.AppendInt(nil, n, 10)},
+			{Key: wal.HeaderLevel, Value: []byte("1")},
+			{Key: wal.HeaderLocal, Value: []byte("1")},
+			{Key: wal.HeaderProducer, Value: []byte(producer)},
+			{Key: wal.HeaderSeq, Value: strconv.AppendInt(nil, n, 10)},
 		},
 	})
 	s.pair.run()
