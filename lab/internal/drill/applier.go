@@ -9,7 +9,7 @@ import (
 func applierDrills() []Drill {
 	return []Drill{
 		{Name: "kill-applier", Fault: "SIGKILL to an applier", Short: true, Run: killApplier},
-		{Name: "freeze-applier", Fault: "SIGSTOP to an applier for 20 s, then SIGCONT", Run: freezeApplier},
+		{Name: "freeze-applier", Fault: "SIGSTOP to an applier that is idle; its records come; SIGCONT after 20 s", Run: freezeApplier},
 		{Name: "kill-appliers", Fault: "all appliers of a site dead for 5 s", Short: true, Run: killAppliers},
 	}
 }
@@ -19,15 +19,26 @@ func killApplier(_ context.Context, s *Scene) error {
 	return s.Pods(s.A)[0].Kill()
 }
 
-// freezeApplier lets an applier sleep for longer than its group waits for it: another takes its partitions over, and it wakes up in the middle
-// of a batch of theirs.
+// freezeApplier lets an applier sleep for longer than its group waits for it: another takes its partitions over, and it wakes up with records
+// of theirs in its hands. It falls asleep with nothing under way: then the first thing that it sends is a batch of those records. (Else it is the
+// end of what was under way, which changes no data, and of which it learns that it is late.)
 func freezeApplier(ctx context.Context, s *Scene) error {
 	p := s.Pods(s.A)[0]
 	s.Undo(func() error { return p.Signal(syscall.SIGCONT) })
+	if err := s.Load.Stop(ctx); err != nil {
+		return err
+	}
+	if err := s.Applied(ctx); err != nil {
+		return err
+	}
+	if err := s.Last(ctx, calm); err != nil {
+		return err
+	}
 	s.Fault()
 	if err := p.Signal(syscall.SIGSTOP); err != nil {
 		return err
 	}
+	s.Load.Start(ctx)
 	if err := s.Last(ctx, 20*time.Second); err != nil {
 		return err
 	}
