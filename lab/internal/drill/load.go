@@ -85,6 +85,15 @@ func (t *Traffic) close() {
 	for _, p := range t.producers {
 		p.Close()
 	}
+	t.modelled()
+}
+
+// modelled says that the model has all. Nothing may be under way.
+func (t *Traffic) modelled() {
+	if t.model != nil {
+		close(t.model)
+		t.model = nil
+	}
 }
 
 // Start begins to write until Stop.

@@ -148,12 +148,14 @@ func (st *stage) run(ctx context.Context, d Drill) (row Row) {
 	} else if !s.fault.IsZero() && !s.healed.IsZero() {
 		row.Lasted = s.healed.Sub(s.fault)
 	}
-	fail(st.load.Stop(ctx))
+	failed := fail(st.load.Stop(ctx))
 	if d.End.Halted == "" {
-		fail(st.load.last(ctx))
+		failed = fail(st.load.last(ctx)) || failed
 	}
-	close(st.load.model)
-	fail(<-modelled)
+	if !failed { // else records are still under way: the lab ends with this drill, and they with it
+		st.load.modelled()
+		fail(<-modelled)
+	}
 	row.Clients = st.clients(w)
 	row.Seen = strings.Join(s.seen, "; ")
 	if len(row.Failures) == 0 && row.Skipped == "" {
