@@ -156,7 +156,9 @@ func (st *stage) run(ctx context.Context, d Drill) (row Row) {
 		st.load.modelled()
 		fail(<-modelled)
 	}
-	row.Clients = st.clients(w)
+	var err error
+	row.Clients, err = st.clients(w)
+	fail(err)
 	row.Seen = strings.Join(s.seen, "; ")
 	if len(row.Failures) == 0 && row.Skipped == "" {
 		st.judge(ctx, d, &row)
@@ -263,8 +265,8 @@ func (s *Scene) AppliedAt(ctx context.Context, site string) error {
 	})
 }
 
-// clients says what applications saw since the fault.
-func (st *stage) clients(w *watch) string {
+// clients says what applications saw since the fault. The error says that a write failed: every fault is shorter than a producer tries.
+func (st *stage) clients(w *watch) (string, error) {
 	slowest, failures, err := st.load.answers()
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -273,11 +275,12 @@ func (st *stage) clients(w *watch) string {
 		parts = append(parts, fmt.Sprintf("no read at %s for %s", site, short(w.gap[site])))
 	}
 	if failures > 0 {
-		parts = append(parts, fmt.Sprintf("%d writes failed: %v", failures, err))
+		err = fmt.Errorf("%d writes failed: %w", failures, err)
+		parts = append(parts, err.Error())
 	} else {
 		parts = append(parts, "no write failed, the slowest took "+short(slowest))
 	}
-	return strings.Join(parts, "; ")
+	return strings.Join(parts, "; "), err
 }
 
 func short(d time.Duration) string { return fmt.Sprintf("%.2g s", d.Seconds()) }
