@@ -100,7 +100,8 @@ const head = `# Drills
 Faults, one at a time, on the [lab](lab.md), while applications write and read at both sites. ` + "`make drill`" + ` runs them all and writes this page;
 ` + "`make drill-short`" + ` runs the ones that need no Java and end soon; ` + "`go run ./lab drill -only NAME`" + ` runs one
 (and renews its row with ` + "`-page docs/drills.md`" + `). The exit status is 0 if each
-ended as it must.
+ended as it must. [What they fail of](decisions/2026-11-21-drills-fail.md) was seen by
+taking their protections out.
 
 The load: 400 operations per second at dc and 100 at dr, all with ` + "`wal-seq`" + `. Half of dc's are those of the demo. The others, and all at dr, are the ledgers:
 lists to which every record appends its own number, so that one that is missing or was applied twice is seen by its number. In the end both
