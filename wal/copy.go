@@ -21,6 +21,8 @@ type Copy struct {
 	End     int64  // of class unconfirmed: the offset after the last one that it speaks of; else 0
 	// Without names what was left out because the copy would have been too large: value, key, headers, separated by ", ". Empty: nothing.
 	Without string
+	// Done is what became of the copy, as marks in its list say ([ClassReplayed], [ClassDropped]); empty: nothing yet. A copy alone does not tell: [ParseCopy] leaves it empty.
+	Done Class
 }
 
 // ID is what repeats of a copy have in common.
