@@ -47,6 +47,7 @@ func (f *fake) Copies(_ context.Context, _ writer.List, each func(writer.Copy) e
 	return f.copies(each)
 }
 
+func (*fake) Mark(context.Context, writer.List, []writer.Mark) error              { return errNot }
 func (*fake) Checkpoints(context.Context) ([]wal.Checkpoint, error)               { return nil, errNot }
 func (*fake) Tail(context.Context, writer.TailQuery) ([]writer.TailRecord, error) { return nil, errNot }
 func (*fake) Repair(context.Context, [][]byte, map[int32]string, time.Duration) (converge.RepairReport, error) {

@@ -129,37 +129,6 @@ func (d *Direct) Records(ctx context.Context, partition int32, from, to int64, e
 	return d.read(ctx, d.id.Log, partition, from, to, each)
 }
 
-// Copies implements [writer.Site]. A record that no applier wrote is left out.
-func (d *Direct) Copies(ctx context.Context, list writer.List, each func(writer.Copy) error) error {
-	var topic string
-	switch list {
-	case writer.Fenced:
-		topic = wal.FencedTopic(d.id.Log)
-	case writer.DLQ:
-		topic = wal.DLQTopic(d.id.Log)
-	default:
-		return fmt.Errorf("%q is no list: want %s or %s", list, writer.Fenced, writer.DLQ)
-	}
-	_, start, end, err := d.ends(ctx, topic)
-	if err != nil {
-		return err
-	}
-	seen := map[wal.CopyID]bool{}
-	for p := range end {
-		if err := d.read(ctx, topic, int32(p), start[p], end[p], func(r wal.Record) error {
-			c, err := wal.ParseCopy(&r)
-			if err != nil || seen[c.ID()] {
-				return nil
-			}
-			seen[c.ID()] = true
-			return each(c)
-		}); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // read hands on the records of a partition from one offset to, not including, another, which is at most that of its end.
 func (d *Direct) read(ctx context.Context, topic string, partition int32, from, to int64, each func(wal.Record) error) error {
 	if from >= to {

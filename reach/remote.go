@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -294,6 +295,16 @@ func (r *Remote) Copies(ctx context.Context, list writer.List, each func(writer.
 		}
 		return each(wire.copy())
 	}, nil)
+}
+
+// Mark implements [writer.Site].
+func (r *Remote) Mark(ctx context.Context, list writer.List, marks []writer.Mark) error {
+	for some := range slices.Chunk(marks, someMarks) {
+		if err := r.do(ctx, methodMark, markArgs{list, some}, nil, nil, nil); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Checkpoints implements [writer.Site].

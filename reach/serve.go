@@ -169,6 +169,12 @@ func (s *server) do(ctx context.Context, c *call, r request) (any, error) {
 			}
 			return nil
 		})
+	case methodMark:
+		a, err := args[markArgs](r)
+		if err != nil {
+			return nil, err
+		}
+		return nil, s.site.Mark(ctx, a.List, a.Marks)
 	case methodCheckpoints:
 		return s.site.Checkpoints(ctx)
 	case methodTail:

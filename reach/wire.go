@@ -27,6 +27,8 @@ const (
 	maxLine = 16 << 20
 	// window is how many bytes of items may be under way for one request. A client that takes its time holds up what it asked for, and nothing else.
 	window = 1 << 20
+	// someMarks is how many marks are sent at once: a line takes more of the largest.
+	someMarks = 1000
 )
 
 type hello struct {
@@ -61,6 +63,7 @@ const (
 	methodEnds        = "ends"
 	methodRecords     = "records"
 	methodCopies      = "copies"
+	methodMark        = "mark"
 	methodCheckpoints = "checkpoints"
 	methodTail        = "tail"
 	methodRepair      = "repair"
@@ -76,6 +79,10 @@ type (
 		From, To  int64
 	}
 	copiesArgs struct{ List writer.List }
+	markArgs   struct {
+		List  writer.List
+		Marks []writer.Mark
+	}
 	repairArgs struct {
 		Keys    [][]byte
 		Under   map[int32]string

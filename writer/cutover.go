@@ -64,7 +64,7 @@ type Moved struct {
 	// WithoutWriter is how long a partition had none, in seconds: from the seal being asked for until the new site attested its activate, the longest of all
 	// partitions. 0 if it was closed before.
 	WithoutWriter float64 `json:"withoutWriter"`
-	// Fenced are the records that were acknowledged by Kafka in between, and did not count.
+	// Fenced are the records that were acknowledged by Kafka in between, and did not count. What was replayed or dropped before is not among them.
 	Fenced []Copy `json:"fenced"`
 	// Replayed says that they were replayed, and count now.
 	Replayed bool `json:"replayed"`
@@ -348,7 +348,7 @@ func (c *cutover) between(ctx context.Context) error {
 	}
 	err = c.to.Copies(ctx, Fenced, func(copied Copy) error {
 		place, end := c.closed[copied.Partition], decided[copied.Partition]
-		if place.known && copied.TopicID == end.TopicID && copied.Offset > place.begin && copied.Offset < end.Offset {
+		if place.known && copied.Done == "" && copied.TopicID == end.TopicID && copied.Offset > place.begin && copied.Offset < end.Offset {
 			c.out.Fenced = append(c.out.Fenced, copied)
 		}
 		return nil
@@ -357,9 +357,17 @@ func (c *cutover) between(ctx context.Context) error {
 		return err
 	}
 	c.Progress(fmt.Sprintf("replaying %d records that were acknowledged in between", len(c.out.Fenced)))
-	if err := replay(ctx, c.w, 1, c.out.Fenced); err != nil {
+	if _, err := (Replaying{List: Fenced, By: "cutover", Why: c.Reason}).replay(ctx, c.w, 1, c.out.Fenced); err != nil {
 		return err
 	}
 	c.out.Replayed = true
+	c.twins(ctx, c.to, c.from)
 	return nil
+}
+
+// twins has the other site's list say, too, what became of its copies. Without it they are shown there once more; nothing else comes of it.
+func (p *Plan) twins(ctx context.Context, from, to Site) {
+	if _, err := MarkTwins(ctx, from, to, Fenced); err != nil {
+		p.Progress(fmt.Sprintf("what became of fenced records could not be noted at %s: %v", to.Identity().Sites.Self, err))
+	}
 }

@@ -87,7 +87,7 @@ func (f *failback) run(ctx context.Context, a, b Site) error {
 	active, other := f.w.sites[f.active], f.w.sites[f.other]
 	f.out.Active, f.out.Other = active.Identity().Sites.Self, other.Identity().Sites.Self
 	if len(f.ids) > 0 {
-		for _, step := range []func(context.Context, Site, Site) error{f.begin, f.end, f.repair, f.settle} {
+		for _, step := range []func(context.Context, Site, Site) error{f.begin, f.end, f.repair, f.settle, f.mark} {
 			if err := step(ctx, active, other); err != nil {
 				return err
 			}
@@ -302,6 +302,34 @@ func original(r *TailRecord) (wal.Replay, error) {
 		return wal.Replay{Value: repair.Key}, nil
 	}
 	return wal.Replay{}, errors.New("a control record that counts, and carries nothing")
+}
+
+// mark has the lists say what became of the tail: when it arrived at the active site it was fenced there.
+func (f *failback) mark(ctx context.Context, active, other Site) error {
+	as := wal.ClassReplayed
+	if f.out.Ending == DropTail {
+		as = wal.ClassDropped
+	}
+	var chain wal.Chain
+	known := map[string]fates{f.out.Active: {}, f.out.Other: {}}
+	for i := range f.out.Tail {
+		r := &f.out.Tail[i]
+		to := f.out.Active
+		if r.Site == f.out.Active {
+			to = f.out.Other
+		}
+		if t, ok := twinOf(&chain, &r.Record, r.Site, wal.ClassFenced); ok {
+			known[to].add(t, as)
+		}
+	}
+	for _, s := range []Site{active, other} {
+		self := s.Identity().Sites.Self
+		if _, err := known[self].mark(ctx, s, Fenced, Mark{By: "failback", Why: f.Reason}); err != nil {
+			f.Progress(fmt.Sprintf("what became of the tail could not be noted at %s: %v; do not replay it from the fenced records there", self, err))
+		}
+	}
+	f.twins(ctx, active, other)
+	return nil
 }
 
 // repair gives the other site the active one's values of all keys that the tail touched.

@@ -25,8 +25,11 @@ type Site interface {
 	Ends(ctx context.Context) (Ends, error)
 	// Records hands on the records of a partition of the log from an offset to, not including, another. Transaction markers are left out.
 	Records(ctx context.Context, partition int32, from, to int64, each func(wal.Record) error) error
-	// Copies hands on the copies in one of the log's lists that are there now, partition by partition, each in its order. Repeats of a copy are left out.
+	// Copies hands on the copies in one of the log's lists that are there now, partition by partition, each in its order, with what became of each ([wal.Copy].Done). Repeats
+	// of a copy are left out.
 	Copies(ctx context.Context, list List, each func(Copy) error) error
+	// Mark notes in a list what became of copies in it, and returns when Kafka has acknowledged that. To mark a copy again does no harm.
+	Mark(ctx context.Context, list List, marks []Mark) error
 	// Checkpoints are where the partitions stand, as the site's Redis holds it, by partition.
 	Checkpoints(ctx context.Context) ([]wal.Checkpoint, error)
 	// Tail are the records of the site's own stream that one of its epochs has and the peer's has not: see [ReadTail].
@@ -86,3 +89,6 @@ const (
 
 // Copy is a record in a list.
 type Copy = wal.Copy
+
+// Mark says what became of a copy.
+type Mark = wal.CopyMark

@@ -133,7 +133,7 @@ func Takeover(ctx context.Context, to Site, p Plan) (*Moved, error) {
 		out.Epochs = append(out.Epochs, w.newest[0][part].Epoch)
 	}
 	err = to.Copies(ctx, Fenced, func(c Copy) error {
-		if c.Origin == id.Sites.Self && c.Partition < id.Partitions && spans[c.Partition].has(&c) {
+		if c.Done == "" && c.Origin == id.Sites.Self && c.Partition < id.Partitions && spans[c.Partition].has(&c) {
 			out.Fenced = append(out.Fenced, c)
 		}
 		return nil
@@ -142,7 +142,7 @@ func Takeover(ctx context.Context, to Site, p Plan) (*Moved, error) {
 		return out, err
 	}
 	p.Progress(fmt.Sprintf("replaying %d records that were written at %s before it was the writer", len(out.Fenced), id.Sites.Self))
-	if err := replay(ctx, w, 0, out.Fenced); err != nil {
+	if _, err := (Replaying{List: Fenced, By: "takeover", Why: p.Reason}).replay(ctx, w, 0, out.Fenced); err != nil {
 		return out, err
 	}
 	out.Replayed = true

@@ -41,6 +41,7 @@ func Run(t *testing.T, open func(t *testing.T, lookup config.Lookup) reach.Site)
 		{"records across aborted transactions", recordsAcrossAborted},
 		{"offsets that are not there", recordsMissing},
 		{"copies without repeats", copies},
+		{"copies and what became of them", marks},
 		{"ends", ends},
 		{"a check that nobody answers", checks},
 		{"redis and its checkpoints", redisState},

@@ -36,9 +36,10 @@ type Site struct {
 	partitions []*partition
 	attested   []wal.Attestation // on the site's topic
 	mirrored   int               // of the peer's attestations, how many are on this topic too
-	fenced     []writer.Copy
-	cut        bool // nothing of the peer arrives
-	dead       bool // nobody answers
+	lists      map[writer.List][]writer.Copy
+	marks      map[wal.CopyID]wal.Class // of copies in them
+	cut        bool                     // nothing of the peer arrives
+	dead       bool                     // nobody answers
 	// OnRepair is called once between the reading of a value that is to repair a key and its appending.
 	OnRepair func()
 	seq      map[string]int64
@@ -61,7 +62,7 @@ func New(partitions int32) *Pair {
 	p := &Pair{sites: map[string]*Site{}}
 	p.more = sync.NewCond(&p.mu)
 	for _, ids := range []wal.Sites{{Self: "dc", Peer: "dr"}, {Self: "dr", Peer: "dc"}} {
-		s := &Site{pair: p, ids: ids, seq: map[string]int64{}}
+		s := &Site{pair: p, ids: ids, seq: map[string]int64{}, lists: map[writer.List][]writer.Copy{}, marks: map[wal.CopyID]wal.Class{}}
 		for q := range partitions {
 			s.partitions = append(s.partitions, &partition{known: plan.NewProducers(nil), planner: plan.New(plan.Rules{
 				Sites: ids, Log: Log, Partition: q, Partitions: partitions, Signer: signer(), MirrorExactlyOnce: true, MaxRecords: 1000, MaxBytes: 1 << 20,
@@ -268,8 +269,14 @@ func (s *Site) decide(q int32, part *partition) {
 		}
 		part.execute(op.Commands[0])
 	}
-	for _, c := range b.Fenced {
-		s.fenced = append(s.fenced, copyOf(c, id(s.ids.Self), s.ids))
+	for list, copies := range map[writer.List][]wal.Record{writer.Fenced: b.Fenced, writer.DLQ: b.Copies} {
+		for i := range copies {
+			c, err := wal.ParseCopy(&copies[i])
+			if err != nil {
+				panic(err)
+			}
+			s.lists[list] = append(s.lists[list], c)
+		}
 	}
 	part.at = b.To
 	switch {
@@ -304,23 +311,6 @@ func (p *partition) execute(command [][]byte) {
 	default:
 		panic(string(command[0]))
 	}
-}
-
-// copyOf reads a copy back.
-func copyOf(r wal.Record, topic wal.TopicID, ids wal.Sites) writer.Copy {
-	c := writer.Copy{Record: r, TopicID: topic, Site: ids.Self, Class: wal.ClassFenced}
-	c.Headers = nil
-	for _, h := range r.Headers {
-		switch h.Key {
-		case wal.HeaderCopyOrigin:
-			c.Origin = string(h.Value)
-		case wal.HeaderCopyReason:
-			c.Reason = string(h.Value)
-		case wal.HeaderLevel, wal.HeaderContentType, wal.HeaderProducer, wal.HeaderSeq, wal.HeaderLocal, wal.HeaderControl, wal.HeaderSignature:
-			c.Headers = append(c.Headers, h)
-		}
-	}
-	return c
 }
 
 // ErrDead is what a dead site answers.
@@ -433,11 +423,11 @@ func (s *Site) Records(_ context.Context, q int32, from, to int64, each func(wal
 // Copies implements writer.Site.
 func (s *Site) Copies(_ context.Context, list writer.List, each func(writer.Copy) error) error {
 	s.pair.mu.Lock()
-	all := slices.Clone(s.fenced)
-	s.pair.mu.Unlock()
-	if list != writer.Fenced {
-		return nil
+	all := slices.Clone(s.lists[list])
+	for i := range all {
+		all[i].Done = s.marks[all[i].ID()]
 	}
+	s.pair.mu.Unlock()
 	slices.SortStableFunc(all, func(a, b writer.Copy) int { return int(a.Partition) - int(b.Partition) })
 	for _, c := range all {
 		if err := each(c); err != nil {
@@ -445,6 +435,29 @@ func (s *Site) Copies(_ context.Context, list writer.List, each func(writer.Copy
 		}
 	}
 	return nil
+}
+
+// Mark implements writer.Site.
+func (s *Site) Mark(_ context.Context, _ writer.List, marks []writer.Mark) error {
+	s.pair.mu.Lock()
+	defer s.pair.mu.Unlock()
+	if s.dead {
+		return ErrDead
+	}
+	for _, m := range marks {
+		if s.marks[m.CopyID] != wal.ClassReplayed {
+			s.marks[m.CopyID] = m.As
+		}
+	}
+	return nil
+}
+
+// Keep puts a copy into a list, as an applier does after Redis has refused a command.
+func (s *Site) Keep(list writer.List, c writer.Copy) {
+	s.set(func() {
+		c.TopicID, c.Site = id(s.ids.Self), s.ids.Self
+		s.lists[list] = append(s.lists[list], c)
+	})
 }
 
 // Checkpoints implements writer.Site.
