@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/comptech-lab/redis-wal/reach"
 	"github.com/comptech-lab/redis-wal/walctl/internal/contexts"
 	"github.com/comptech-lab/redis-wal/walctl/internal/status"
 )
@@ -28,6 +29,7 @@ const (
 // Site is a site that was reached.
 type Site interface {
 	status.Site
+	Values(ctx context.Context, keys [][]byte) ([]reach.Value, error)
 	Close() error
 }
 
@@ -162,7 +164,7 @@ EXIT STATUS
 	f.StringVar(&p.context, "context", "", "the two sites that are meant, by their name in that file")
 	f.StringVar(&p.site, "site", "", "the site to ask, for verbs that ask one")
 	f.BoolVar(&p.json, "json", false, "one JSON object to stdout, and nothing else")
-	root.AddCommand(p.statusVerb(), p.cutoverVerb(), p.takeoverVerb(), p.checkVerb(), p.configVerb(), p.versionVerb())
+	root.AddCommand(p.statusVerb(), p.cutoverVerb(), p.takeoverVerb(), p.failbackVerb(), p.listVerb(fencedList), p.listVerb(dlqList), p.checkVerb(), p.configVerb(), p.versionVerb())
 	p.complete(root, "context", func(f *contexts.File) []string { return f.Names() })
 	p.complete(root, "site", p.siteNames)
 	return root

@@ -16,6 +16,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/comptech-lab/redis-wal/wal"
 	"github.com/comptech-lab/redis-wal/walctl/internal/command"
 	"github.com/comptech-lab/redis-wal/walctl/internal/contexts"
 	"github.com/comptech-lab/redis-wal/walctl/internal/twosites"
@@ -37,6 +38,20 @@ func TestScenarios(t *testing.T) {
 			}),
 			"lose": verb(func(s *script, _ *testscript.TestScript, args []string) error {
 				s.world.Lose(args[0], number(args[1]))
+				return nil
+			}),
+			"reject": verb(func(s *script, _ *testscript.TestScript, args []string) error {
+				s.world.Reject(args[0], number(args[1]), wal.Class(args[2]), args[3], args[4])
+				return nil
+			}),
+			"place": func(ts *testscript.TestScript, _ bool, _ []string) { // $PLACE is the first one in the last output
+				ts.Setenv("PLACE", places.FindStringSubmatch(ts.ReadFile("stdout"))[1])
+			},
+			"forget": verb(func(s *script, _ *testscript.TestScript, args []string) error { s.world.Forget(args[0]); return nil }),
+			"same": verb(func(s *script, _ *testscript.TestScript, args []string) error {
+				if a, b := s.world.Get("dc", number(args[0])), s.world.Get("dr", number(args[0])); a != b {
+					return fmt.Errorf("dc holds %q, dr %q", a, b)
+				}
 				return nil
 			}),
 			"barriers": verb(func(s *script, _ *testscript.TestScript, _ []string) error { s.world.Barriers(); return nil }),
@@ -63,6 +78,8 @@ func TestScenarios(t *testing.T) {
 }
 
 type key struct{}
+
+var places = regexp.MustCompile(`"place": "([0-9/]+)"`)
 
 // script is what a script acts on.
 type script struct {
@@ -188,7 +205,7 @@ func TestPageShowsWhatIsThere(t *testing.T) {
 			t.Errorf("walctl%s: got %d\n%s%s", m[1], code, stdout, stderr)
 		}
 	}
-	for _, verb := range []string{"status", "cutover", "takeover", "check", "config view", "config contexts", "config use", "version", "completion bash"} {
+	for _, verb := range []string{"status", "cutover", "takeover", "failback", "fenced list", "fenced show", "fenced replay", "fenced drop", "dlq list", "dlq show", "dlq replay", "dlq drop", "check", "config view", "config contexts", "config use", "version", "completion bash"} {
 		if !seen[verb] {
 			t.Errorf("docs/walctl.md shows no `walctl %s`", verb)
 		}

@@ -67,10 +67,10 @@ func (j *judge) answer() {
 	}
 	for _, s := range j.m.Sites {
 		if s.Fenced != nil && s.Fenced.N > 0 {
-			j.m.Notes = append(j.m.Notes, fmt.Sprintf("%s keeps %s of a stream that was not open; what of them was replayed is not subtracted", s.Site, records(s.Fenced)))
+			j.m.Notes = append(j.m.Notes, fmt.Sprintf("%s keeps %s of a stream that was not open: walctl fenced list --site %s", s.Site, records(s.Fenced), s.Site))
 		}
 		if s.DLQ != nil && s.DLQ.N > 0 {
-			j.m.Notes = append(j.m.Notes, fmt.Sprintf("the DLQ of %s holds %s that could not be applied", s.Site, records(s.DLQ)))
+			j.m.Notes = append(j.m.Notes, fmt.Sprintf("the DLQ of %s holds %s that could not be applied: walctl dlq list --site %s", s.Site, records(s.DLQ), s.Site))
 		}
 	}
 }

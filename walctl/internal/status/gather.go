@@ -193,8 +193,14 @@ func count(list writer.List, note func(*Answers, *Count)) func(context.Context, 
 			defer cancel()
 		}
 		var c Count
-		err := s.Copies(ctx, list, func(writer.Copy) error { c.N++; return nil })
-		if err != nil && c.N > 0 {
+		some := false
+		err := s.Copies(ctx, list, func(copied writer.Copy) error {
+			if some = true; copied.Done == "" {
+				c.N++
+			}
+			return nil
+		})
+		if err != nil && some {
 			c.More, err = true, nil // at least so many
 		}
 		return func(a *Answers) { note(a, &c) }, err

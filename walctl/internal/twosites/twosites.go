@@ -35,7 +35,12 @@ type Site struct {
 	positions  []wal.Position
 	attested   []wal.Attestation // what stands on its topic
 	outbox     []func()          // what the mirror has not carried
-	copies     []writer.Copy
+	lists      map[writer.List][]writer.Copy
+	marks      map[wal.CopyID]wal.Class
+	closings   [][]wal.Closing // by partition
+	counted    []counted
+	data       map[string]string // by key
+	executed   map[string]bool   // by producer and sequence
 	down       bool
 	refuses    int // how many appends are taken until all are refused; -1 = all are taken
 	halted     map[int32]bool
@@ -49,6 +54,7 @@ func New(partitions int32) *World {
 	for i, name := range []string{"dc", "dr"} {
 		w.sites[name] = &Site{
 			w: w, name: name, peer: []string{"dr", "dc"}[i], topic: wal.TopicID{byte(i + 1)}, positions: make([]wal.Position, partitions), refuses: -1, halted: map[int32]bool{},
+			lists: map[writer.List][]writer.Copy{}, marks: map[wal.CopyID]wal.Class{}, closings: make([][]wal.Closing, partitions), data: map[string]string{}, executed: map[string]bool{},
 		}
 	}
 	for _, s := range w.sites {
@@ -75,18 +81,22 @@ func (w *World) Barriers() {
 	})
 }
 
-// Write has a client append n records at a site.
+// Write has a client append n records at a site: each sets a key of the partition to another value.
 func (w *World) Write(site string, partition int32, n int) {
 	w.do(func() {
 		for range n {
-			w.sites[site].record(partition, fmt.Sprintf("key-%d", partition))
+			w.ids++
+			w.sites[site].record(dataRecord(partition, w.partitions, w.ids))
 		}
 	})
 }
 
 // Lose has a site count a record that the other one never gets.
 func (w *World) Lose(site string, partition int32) {
-	w.do(func() { w.sites[site].count(partition, wal.Local, "lost") })
+	w.do(func() {
+		w.ids++
+		w.sites[site].count(dataRecord(partition, w.partitions, w.ids), wal.Local)
+	})
 }
 
 // Cut stops the mirrors, both ways; Heal lets them go on.
@@ -173,30 +183,10 @@ func (s *Site) append(c writer.Control) int64 {
 	return at
 }
 
-func (s *Site) record(p int32, key string) {
-	s.count(p, wal.Local, key)
+func (s *Site) record(r wal.Record) {
+	s.count(r, wal.Local)
 	peer := s.w.sites[s.peer]
-	s.carry(func() { peer.count(p, wal.Mirrored, key) })
-}
-
-func (s *Site) count(p int32, o wal.Origin, key string) {
-	at := &s.positions[p]
-	at.Next++
-	at.Timestamp = time.Now().UnixMilli()
-	stream := &at.Streams[o]
-	if !at.Open(o, s.names()) {
-		stream.FencedN++
-		s.copies = append(s.copies, writer.Copy{
-			Record: wal.Record{
-				Partition: p, Offset: at.Next - 1, Key: []byte(key), Value: []byte("*3\r\n$3\r\nSET\r\n"), Timestamp: at.Timestamp,
-				Headers: []wal.Header{{Key: wal.HeaderLevel, Value: []byte("1")}},
-			},
-			TopicID: s.topic, Site: s.name, Origin: s.names().Name(o), Class: wal.ClassFenced, Reason: "sealed",
-		})
-		return
-	}
-	stream.N++
-	stream.H = wal.Hash(sum(stream.H, key))
+	s.carry(func() { peer.count(r, wal.Mirrored) })
 }
 
 func sum(parts ...any) [16]byte {
@@ -223,22 +213,18 @@ func (s *Site) decide(c writer.Control, o wal.Origin) int64 {
 	case c.Activate != nil:
 		counts := c.Activate.Epoch.Compare(p.Epoch) > 0
 		if counts {
-			names := s.names()
-			if p.Streams[0].N+p.Streams[1].N > 0 {
-				first := wal.Local
-				if names.Self != "dc" { // both sites must come to the same
-					first = wal.Mirrored
-				}
-				p.Root = sum(p.Root, p.Epoch, p.Streams[first].H, p.Streams[1-first].H)
-			}
-			p.Epoch, p.Activate = c.Activate.Epoch, c.Activate.ID
+			s.close(c.Partition, c.Activate)
+			p.Epoch, p.Activate, p.Activated = c.Activate.Epoch, c.Activate.ID, p.Next
 			for i := range p.Streams {
 				p.Streams[i] = wal.Stream{FencedN: p.Streams[i].FencedN}
 			}
 		}
 		fence(wal.TypeActivate, c.Activate.ID, counts)
 	case c.Replay != nil:
-		s.count(c.Partition, o, string(c.Replay.Key))
+		s.count(replayRecord(&c), o)
+	case c.Resolve != nil:
+		p.Next++
+		s.executed[once(c.Resolve.Producer, c.Resolve.Seq)] = true
 	case c.Barrier != nil:
 		p.Next++
 		s.publish(p.Attest(s.names(), c.Partition, o, c.Barrier))
@@ -332,22 +318,6 @@ func (s *Site) Records(ctx context.Context, _ int32, _, _ int64, _ func(wal.Reco
 	return s.silent(ctx)
 }
 
-// Copies implements [reach.Site].
-func (s *Site) Copies(ctx context.Context, list writer.List, each func(writer.Copy) error) error {
-	if err := s.silent(ctx); err != nil || list != writer.Fenced {
-		return err
-	}
-	s.w.mu.Lock()
-	all := slices.Clone(s.copies)
-	s.w.mu.Unlock()
-	for _, c := range all {
-		if err := each(c); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // Checkpoints implements [reach.Site].
 func (s *Site) Checkpoints(ctx context.Context) ([]wal.Checkpoint, error) {
 	if err := s.silent(ctx); err != nil {
@@ -356,23 +326,10 @@ func (s *Site) Checkpoints(ctx context.Context) ([]wal.Checkpoint, error) {
 	s.w.mu.Lock()
 	defer s.w.mu.Unlock()
 	var out []wal.Checkpoint
-	for _, p := range s.positions {
-		out = append(out, wal.Checkpoint{Position: p})
+	for p := range s.positions {
+		out = append(out, wal.Checkpoint{Position: s.positions[p], Closings: slices.Clone(s.closings[p])})
 	}
 	return out, nil
-}
-
-// errNoValues says that there are no records to be read, and no keys.
-var errNoValues = errors.New("a site in memory keeps counts only")
-
-// Tail implements [reach.Site].
-func (s *Site) Tail(context.Context, writer.TailQuery) ([]writer.TailRecord, error) {
-	return nil, errNoValues
-}
-
-// Repair implements [reach.Site].
-func (s *Site) Repair(context.Context, [][]byte, map[int32]string, time.Duration) (converge.RepairReport, error) {
-	return converge.RepairReport{}, errNoValues
 }
 
 // Check implements [reach.Site].
@@ -413,9 +370,4 @@ func (s *Site) Redis(ctx context.Context) (reach.Redis, error) {
 		r.Checkpoints = append(r.Checkpoints, &wal.Checkpoint{Position: p})
 	}
 	return r, nil
-}
-
-// Values implements [reach.Site]: there are none.
-func (s *Site) Values(ctx context.Context, _ [][]byte) ([]reach.Value, error) {
-	return nil, s.silent(ctx)
 }
