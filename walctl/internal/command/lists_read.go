@@ -118,9 +118,9 @@ func (l *listing) write(w io.Writer) error {
 	}
 	switch {
 	case l.Done > 0 && l.all:
-		text += fmt.Sprintf("; %d of them were replayed or dropped", l.Done)
+		text += fmt.Sprintf("; replayed or dropped: %d of them", l.Done)
 	case l.Done > 0:
-		text += fmt.Sprintf("; %d more were replayed or dropped (--done shows them)", l.Done)
+		text += fmt.Sprintf("; replayed or dropped: %d more (--done shows them)", l.Done)
 	}
 	_, err := fmt.Fprintln(w, text)
 	return err
@@ -206,6 +206,9 @@ func (p *program) detail(ctx context.Context, at Site, list writer.List, c *writ
 		entry: entryOf(c), Site: at.Identity().Sites.Self, Topic: c.TopicID, End: c.End, Detail: c.Detail, Broken: d.Broken, Without: c.Without, Bytes: len(c.Value),
 		Headers: []textHeader{}, Values: []reach.Value{}, Remedies: remedies(list, c, at.Identity().Partitions),
 	}
+	if c.Class == wal.ClassUnconfirmed {
+		out.Broken = "" // it is none
+	}
 	for _, h := range c.Headers {
 		out.Headers = append(out.Headers, textHeader{h.Key, describe.Bytes(append([]byte{}, h.Value...))})
 	}
@@ -229,7 +232,7 @@ func remedies(list writer.List, c *writer.Copy, partitions int32) []remedy {
 		return []remedy{}
 	}
 	if err := writer.CanReplay(list, c, partitions); err != nil {
-		out := []remedy{{"(it cannot be replayed)", err.Error()}, drop}
+		out := []remedy{{"no replay", err.Error()}, drop}
 		if c.Class == wal.ClassUnconfirmed {
 			out[0] = remedy{"walctl check --deep", "tells whether the keys of both sites are equal"}
 		}
@@ -258,9 +261,10 @@ func (d *detail) text() string {
 	fmt.Fprintf(&b, "%s at %s\n", d.Place, d.Site)
 	row("written", stamp(d.Time)+" UTC")
 	row("from", d.Origin)
-	if d.Producer != "" {
+	switch {
+	case d.Producer != "":
 		row("producer", fmt.Sprintf("%s, sequence %d", d.Producer, d.Seq))
-	} else {
+	case d.End == 0:
 		row("producer", "none: a repeat of it cannot be known")
 	}
 	row("key", d.Key)

@@ -171,13 +171,13 @@ func (r *listResult) text() string {
 			fmt.Fprintf(&b, format+"\n", args...)
 		}
 	}
-	line(r.Replayed, "%s replayed: they count now", status.Plural(int64(r.Replayed), "record"))
-	line(r.Before, "%s replayed before: nothing to do", status.Plural(int64(r.Before), "record"))
-	line(len(r.Unknown), "%s of class late not executed, because nobody knows whether they were before: look at their keys, and use --force or drop them", status.Plural(int64(len(r.Unknown)), "record"))
+	line(r.Replayed, "replayed: %s", status.Plural(int64(r.Replayed), "record"))
+	line(r.Before, "replayed before, so there is nothing to do: %s", status.Plural(int64(r.Before), "record"))
+	line(len(r.Unknown), "not executed, because nobody knows whether that was done before: %s of class late. Look at the keys, and use --force, or drop", status.Plural(int64(len(r.Unknown)), "record"))
 	for _, p := range r.Unknown[:min(len(r.Unknown), shown)] {
 		fmt.Fprintf(&b, "  %s\n", p)
 	}
-	line(r.Dropped, "%s dropped, and kept in %s", status.Plural(int64(r.Dropped), "record"), r.Kept)
+	line(r.Dropped, "dropped, and kept in %[2]s: %[1]s", status.Plural(int64(r.Dropped), "record"), r.Kept)
 	return b.String()
 }
 
@@ -254,6 +254,9 @@ func (w *listWork) replay(ctx context.Context) error {
 	if err := w.open(ctx, partitions); err != nil {
 		return err
 	}
+	if err := w.noTail(ctx, partitions); err != nil {
+		return err
+	}
 	w.values(ctx, b, keys)
 	if err := w.show(ctx, b.String(), w.yes); err != nil {
 		return err
@@ -300,6 +303,33 @@ func (w *listWork) open(ctx context.Context, partitions []int32) error {
 	for _, p := range partitions {
 		if at := &checkpoints[p].Position; !at.Open(wal.Local, self) {
 			return refused("refused: %s is not the writer in partition %d (epoch %s): what is appended there would be fenced again. The same records are in the list of the active site", self.Self, p, at.Epoch)
+		}
+	}
+	return nil
+}
+
+// noTail refuses to replay what a failback has to settle: what the other site had applied before it heard of a takeover is fenced here when it arrives. A record of it without a
+// producer would be executed twice. If the other site does not answer, nobody can tell.
+func (w *listWork) noTail(ctx context.Context, partitions []int32) error {
+	name := w.sites.peer(w.out.Site)
+	own, err := w.at.Checkpoints(ctx)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, w.Reach, errors.New("it took too long"))
+	defer cancel()
+	other, err := w.sites.need(ctx, name)
+	var theirs []wal.Checkpoint
+	if err == nil {
+		theirs, err = other.Checkpoints(ctx)
+	}
+	if err != nil {
+		w.progress(fmt.Sprintf("whether the sites have a tail to settle is not known: %v", err))
+		return nil
+	}
+	for _, p := range partitions {
+		if own[p].Epoch == theirs[p].Epoch && own[p].Root != theirs[p].Root {
+			return refused("refused: in partition %d an earlier epoch ended differently at %s and %s, so that some of these records may be a tail; settle it with `walctl failback` first", p, w.out.Site, name)
 		}
 	}
 	return nil

@@ -25,8 +25,11 @@ func control(t *testing.T, typ wal.ControlType, payload any) wal.Record {
 		t.Fatal(err)
 	}
 	return wal.Record{Value: value, Headers: []wal.Header{
-		{Key: wal.HeaderLevel, Value: []byte("1")}, {Key: wal.HeaderControl, Value: []byte(typ)}, {Key: wal.HeaderSignature, Value: []byte("s")},
-		{Key: wal.HeaderProducer, Value: []byte("own")}, {Key: wal.HeaderSeq, Value: []byte("1")},
+		{Key: wal.HeaderLevel, Value: []byte("1")},
+		{Key: wal.HeaderControl, Value: []byte(typ)},
+		{Key: wal.HeaderSignature, Value: []byte("s")},
+		{Key: wal.HeaderProducer, Value: []byte("own")},
+		{Key: wal.HeaderSeq, Value: []byte("1")},
 	}}
 }
 

@@ -103,7 +103,7 @@ func (s *Site) count(r wal.Record, o wal.Origin) {
 func (s *Site) first(r *wal.Record, header string, o wal.Origin) bool {
 	for _, h := range r.Headers {
 		if h.Key == header {
-			id := fmt.Sprint(o, h.Value)
+			id := fmt.Sprint(o, string(h.Value))
 			if s.executed[id] {
 				return false
 			}
