@@ -361,13 +361,21 @@ func (c *cutover) between(ctx context.Context) error {
 		return err
 	}
 	c.out.Replayed = true
-	c.twins(ctx, c.to, c.from)
+	var chain wal.Chain
+	known := fates{}
+	for i := range c.out.Fenced {
+		if t, ok := twinOf(&chain, &c.out.Fenced[i].Record, c.out.Fenced[i].Origin, wal.ClassFenced); ok {
+			known.note(t, wal.ClassReplayed, 1)
+		}
+	}
+	_, err = known.mark(ctx, c.from, Fenced, Mark{By: "cutover", Why: c.Reason})
+	c.unnoted(c.from, err)
 	return nil
 }
 
-// twins has the other site's list say, too, what became of its copies. Without it they are shown there once more; nothing else comes of it.
-func (p *Plan) twins(ctx context.Context, from, to Site) {
-	if _, err := MarkTwins(ctx, from, to, Fenced); err != nil {
-		p.Progress(fmt.Sprintf("what became of fenced records could not be noted at %s: %v", to.Identity().Sites.Self, err))
+// unnoted tells that a site's list does not say what became of its copies. They are shown there once more; nothing else comes of it.
+func (p *Plan) unnoted(at Site, err error) {
+	if err != nil {
+		p.Progress(fmt.Sprintf("what became of fenced records could not be noted at %s: %v", at.Identity().Sites.Self, err))
 	}
 }

@@ -319,7 +319,7 @@ func (f *failback) mark(ctx context.Context, active, other Site) error {
 			to = f.out.Other
 		}
 		if t, ok := twinOf(&chain, &r.Record, r.Site, wal.ClassFenced); ok {
-			known[to].add(t, as)
+			known[to].note(t, as, 1)
 		}
 	}
 	for _, s := range []Site{active, other} {
@@ -328,7 +328,8 @@ func (f *failback) mark(ctx context.Context, active, other Site) error {
 			f.Progress(fmt.Sprintf("what became of the tail could not be noted at %s: %v; do not replay it from the fenced records there", self, err))
 		}
 	}
-	f.twins(ctx, active, other)
+	_, err := MarkTwins(ctx, active, other, Fenced)
+	f.unnoted(other, err)
 	return nil
 }
 

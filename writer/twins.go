@@ -2,17 +2,14 @@ package writer
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 
 	"github.com/comptech-lab/redis-wal/wal"
 )
 
-// twin is what the copies of one record have in common at both sites, where it stands at different offsets.
-type twin struct {
-	origin  string
-	class   wal.Class
-	content wal.Hash
-}
+// twin is what the copies of one record have in common at both sites, where it stands at different offsets: a hash over origin, class and content.
+type twin wal.Hash
 
 // twinOf is false for a record that cannot be known again.
 func twinOf(chain *wal.Chain, r *wal.Record, origin string, class wal.Class) (twin, bool) {
@@ -20,39 +17,35 @@ func twinOf(chain *wal.Chain, r *wal.Record, origin string, class wal.Class) (tw
 	if err != nil || class == wal.ClassUnconfirmed {
 		return twin{}, false
 	}
-	return twin{origin, class, chain.Next(wal.Hash{}, r, &e)}, true
+	seed := sha256.Sum256(fmt.Appendf(nil, "%q %q", origin, class))
+	return twin(chain.Next(wal.Hash(seed[:16]), r, &e)), true
 }
 
-// fates are what became of records, and how often of equal ones.
-type fates map[twin]*fate
+// fates are what became of records, and how often of equal ones: some 50 bytes for each.
+type fates map[twin]fate
 
-type fate struct{ replayed, dropped int }
+type fate struct{ replayed, dropped int32 }
 
-func (f fates) add(t twin, as wal.Class) {
+// note counts n more of a fate.
+func (f fates) note(t twin, as wal.Class, n int32) {
 	x := f[t]
-	if x == nil {
-		x = new(fate)
-		f[t] = x
-	}
 	if as == wal.ClassReplayed {
-		x.replayed++
+		x.replayed += n
 	} else {
-		x.dropped++
+		x.dropped += n
 	}
+	f[t] = x
 }
 
-// next is what became of a copy that is marked as done says; empty: nothing is known.
-func (f fates) next(t twin, done wal.Class) wal.Class {
-	x := f[t]
-	switch {
-	case x == nil:
-		return ""
-	case done == wal.ClassDropped && x.dropped > 0, done == "" && x.replayed == 0 && x.dropped > 0:
-		x.dropped--
-		return wal.ClassDropped
+// next is what became of the next copy of which nothing is known yet; empty: nothing.
+func (f fates) next(t twin) wal.Class {
+	switch x := f[t]; {
 	case x.replayed > 0:
-		x.replayed--
+		f.note(t, wal.ClassReplayed, -1)
 		return wal.ClassReplayed
+	case x.dropped > 0:
+		f.note(t, wal.ClassDropped, -1)
+		return wal.ClassDropped
 	}
 	return ""
 }
@@ -64,7 +57,17 @@ func MarkTwins(ctx context.Context, from, to Site, list List) (int, error) {
 	var chain wal.Chain
 	if err := from.Copies(ctx, list, func(c Copy) error {
 		if t, ok := twinOf(&chain, &c.Record, c.Origin, c.Class); ok && c.Done != "" && c.Without == "" {
-			known.add(t, c.Done)
+			known.note(t, c.Done, 1)
+		}
+		return nil
+	}); err != nil || len(known) == 0 {
+		return 0, err
+	}
+	if err := to.Copies(ctx, list, func(c Copy) error { // what is marked there already
+		if t, ok := twinOf(&chain, &c.Record, c.Origin, c.Class); ok && c.Done != "" {
+			if _, ok := known[t]; ok {
+				known.note(t, c.Done, -1)
+			}
 		}
 		return nil
 	}); err != nil {
@@ -76,7 +79,7 @@ func MarkTwins(ctx context.Context, from, to Site, list List) (int, error) {
 // someTwins is how many marks are appended at once.
 const someTwins = 10_000
 
-// mark marks the copies of a list whose fate is known, and returns how many.
+// mark marks the copies of a list whose fate is known, and of which nothing has become there yet. It returns how many.
 func (f fates) mark(ctx context.Context, at Site, list List, how Mark) (n int, err error) {
 	if len(f) == 0 {
 		return 0, nil
@@ -94,11 +97,11 @@ func (f fates) mark(ctx context.Context, at Site, list List, how Mark) (n int, e
 	}
 	err = at.Copies(ctx, list, func(c Copy) error {
 		t, ok := twinOf(&chain, &c.Record, c.Origin, c.Class)
-		if !ok || c.Without != "" {
+		if !ok || c.Without != "" || c.Done != "" {
 			return nil
 		}
-		as := f.next(t, c.Done)
-		if as == "" || c.Done != "" {
+		as := f.next(t)
+		if as == "" {
 			return nil
 		}
 		m := how
