@@ -118,7 +118,7 @@ func TestRoundTrip(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(got, run) {
 		t.Errorf("got  %+v, %v\nwant %+v", got, err, run)
 	}
-	check := config.Check{Identity: run.Identity, Kafka: run.Kafka, PeerPolicy: config.PeerReport, Timeout: 5 * time.Minute}
+	check := config.Check{Identity: run.Identity, Kafka: run.Kafka, PeerPolicy: config.PeerReport, Timeout: 5 * time.Minute, FirstWriter: run.Peer}
 	requireAllSet(t, check)
 	gotCheck, err := config.ReadCheck(env(toMap(check.Environ())))
 	if err != nil || !reflect.DeepEqual(gotCheck, check) {
