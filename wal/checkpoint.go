@@ -82,6 +82,12 @@ func BarriersField(s Sites, o Origin) string { return "barriers." + s.Name(o) }
 // RepeatingField is the field that says 1 while an origin's stream repeats what was decided before; absent = 0.
 func RepeatingField(s Sites, o Origin) string { return "repeating." + s.Name(o) }
 
+// SkipField is the field that holds [Checkpoint.Skip] of an origin; absent = 0. A version that does not know it would apply what is to be skipped. It begins as a count of a site
+// does, so that such a version finds one of a site that it does not know, and halts.
+func SkipField(s Sites, o Origin) string { return skipPrefix + s.Name(o) }
+
+const skipPrefix = "n.skip."
+
 // String is the ring as it stands in a checkpoint: marks id:number:n:h, oldest first, separated by blanks.
 func (r Ring) String() string {
 	var b strings.Builder
@@ -131,6 +137,9 @@ func (c *Checkpoint) Fields(s Sites) []Field {
 		}
 		if c.Repeating[o] {
 			out = append(out, Field{RepeatingField(s, o), FormatBool(true)})
+		}
+		if c.Skip[o] > 0 {
+			out = append(out, Field{SkipField(s, o), strconv.FormatInt(c.Skip[o], 10)})
 		}
 	}
 	if len(c.Closings) > 0 {
@@ -202,6 +211,9 @@ func ParseCheckpoint(fields map[string]string, s Sites) (Checkpoint, error) {
 				bad = fmt.Errorf("checkpoint: field %s=%q: %w", RepeatingField(s, o), v, bad)
 			}
 		}
+		if _, ok := fields[SkipField(s, o)]; ok {
+			parse(SkipField(s, o), i64(&c.Skip[o]))
+		}
 	}
 	if v, ok := fields[ClosingsField]; ok && bad == nil {
 		if c.Closings, bad = parseClosings(v); bad != nil {
@@ -210,7 +222,7 @@ func ParseCheckpoint(fields map[string]string, s Sites) (Checkpoint, error) {
 	}
 	for name := range fields {
 		site, ok := strings.CutPrefix(name, "n.")
-		if ok && bad == nil && site != s.Self && site != s.Peer {
+		if ok && bad == nil && site != s.Self && site != s.Peer && name != SkipField(s, Local) && name != SkipField(s, Mirrored) {
 			bad = fmt.Errorf("checkpoint: field %q counts records of a site that is neither %q nor %q", name, s.Self, s.Peer)
 		}
 	}

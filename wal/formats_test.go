@@ -271,6 +271,9 @@ func drawCheckpoint(t *rapid.T) Checkpoint {
 			c.Barriers[o] = c.Barriers[o].Add(Mark{rapid.StringMatching(`[0-9a-f]{16}`).Draw(t, "id"), count.Draw(t, "number"), count.Draw(t, "n"), h("h")})
 		}
 		c.Repeating[o] = rapid.Bool().Draw(t, "repeating")
+		if rapid.Bool().Draw(t, "bootstrapped") {
+			c.Skip[o] = rapid.Int64Min(0).Draw(t, "skip")
+		}
 	}
 	return c
 }
@@ -286,7 +289,7 @@ func TestCheckpointRoundTrip(t *testing.T) {
 		}
 		fields["of-a-later-version"] = "1"
 		got, err := ParseCheckpoint(fields, sites)
-		if err != nil || got.Position != want.Position || got.Repeating != want.Repeating || !reflect.DeepEqual(got.Closings, want.Closings) {
+		if err != nil || got.Position != want.Position || got.Repeating != want.Repeating || got.Skip != want.Skip || !reflect.DeepEqual(got.Closings, want.Closings) {
 			t.Fatalf("got %+v %v, %v\nwant %+v %v", got.Position, got.Repeating, err, want.Position, want.Repeating)
 		}
 		for _, o := range Origins {

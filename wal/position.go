@@ -185,4 +185,7 @@ type Checkpoint struct {
 	Repeating [2]bool
 	// Closings are the epochs that have ended here since the sites were settled last, oldest first, at most MaxClosings.
 	Closings []Closing
+	// Skip says, for each stream, below which offset its records were decided elsewhere: this Redis was filled from the peer's, which had decided them. 0 = nothing is
+	// skipped. By Origin.
+	Skip [2]int64
 }

@@ -228,6 +228,9 @@ const ReservedPrefix = "__wal:"
 // MetaKey is the Redis key of what is fixed for a log's life: topic id, partition count, format.
 func MetaKey(log string) string { return ReservedPrefix + log }
 
+// BootstrapKey is the Redis key that stands there while Redis is filled from the peer's: no applier joins then.
+func BootstrapKey(log string) string { return ReservedPrefix + log + ":bootstrap" }
+
 // CheckpointKey is the Redis key of a partition's checkpoint.
 func CheckpointKey(log string, partition int32) string {
 	return ReservedPrefix + log + ":" + strconv.Itoa(int(partition))

@@ -77,6 +77,11 @@ func frozenRing(s string) (any, error) {
 
 func readFrozen(fields map[string]string) (frozenCheckpoint, error) {
 	c := frozenCheckpoint{}
+	for name := range fields {
+		if site, ok := strings.CutPrefix(name, "n."); ok && site != "dc" && site != "dr" {
+			return nil, fmt.Errorf("field %s counts records of a site that is neither", name)
+		}
+	}
 	read := func(name string, parse func(string) (any, error)) (err error) {
 		if c[name], err = parse(fields[name]); err != nil {
 			return fmt.Errorf("field %s: %w", name, err)
@@ -147,6 +152,12 @@ func TestRollbackReadsTheCheckpoint(t *testing.T) {
 		if c.Streams[Local].Sealed || c.Streams[Mirrored].Sealed {
 			if err == nil {
 				t.Fatal("a version that knows no seal goes on with a stream that is sealed")
+			}
+			return
+		}
+		if c.Skip != [2]int64{} {
+			if err == nil {
+				t.Fatal("a version that knows no bootstrap would apply what is to be skipped")
 			}
 			return
 		}

@@ -16,6 +16,7 @@ const (
 	HaltTruncated  = "truncated"  // the log lost records that were applied
 	HaltNotEmpty   = "not-empty"  // Redis holds data and no checkpoint
 	HaltLogStart   = "log-start"  // Redis is empty and the log does not start at its beginning
+	HaltBootstrap  = "bootstrap"  // Redis is being filled from the peer's, or that was interrupted
 	HaltCheckpoint = "checkpoint" // the checkpoint cannot be read, or is missing beside others
 	HaltPoison     = "poison"     // APPLIER_POISON=halt
 	HaltTable      = "table"      // Redis does not know a command that the table allows
@@ -28,6 +29,7 @@ type Stored struct {
 	Checkpoint map[string]string // the hash wal.CheckpointKey, empty if there is none
 	Producers  map[string]string // the hash wal.ProducersKey, empty if there is none
 	Keys       int64             // DBSIZE
+	Bootstrap  string            // the value of wal.BootstrapKey, empty if there is none: for people
 }
 
 // Log is what Kafka says of the log.
@@ -67,6 +69,9 @@ func Join(r Rules, p int32, s Stored, l Log) (Joint, error) {
 	if l.Partitions != r.Partitions {
 		return halt(HaltPartitions, "the partition count of a log is fixed for its life; correct log.partitions, or move to a new log",
 			"the topic has %d partitions, the configuration says %d", l.Partitions, r.Partitions)
+	}
+	if s.Bootstrap != "" {
+		return halt(HaltBootstrap, "wait until it has ended; if nobody is at it any more, run `walctl bootstrap` again: it begins anew", "Redis is being filled from the peer: %s", s.Bootstrap)
 	}
 	if len(s.Meta) == 0 && len(s.Checkpoint) == 0 {
 		if s.Keys > 0 {

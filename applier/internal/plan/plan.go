@@ -27,7 +27,7 @@ type Batch struct {
 	Commands int          // how many commands Wire holds
 	Copies   []wal.Record // must be in the DLQ before the batch commits
 	Fenced   []wal.Record // must be in the topic of fenced records before the batch commits
-	// Memory is the commands, as RESP, that keep the windows of repeats; MemoryCommands is how many they are.
+	// Memory is the commands, as RESP, that keep the windows of repeats, and forget what is not to be skipped any more; MemoryCommands is how many they are.
 	Memory         []byte
 	MemoryCommands int
 	Barrier        *Barrier // the barrier that ends the batch, if one does
@@ -55,6 +55,7 @@ type Counts struct {
 	Records int    // decided, transaction markers left out
 	Applied [2]int // executed, by origin
 	Fenced  [2]int // kept and not applied, by origin
+	Skipped int    // decided at the peer, before this Redis was filled from there
 	Void    int    // seals, activates, repairs and resolves that came too late to count
 	Poison  map[wal.Reason]int
 	Expired int
@@ -203,6 +204,7 @@ func (p *Planner) Plan(in Input) (*Batch, int, error) {
 		gone = in.Producers.evict(in.LogStart)
 	}
 	b.MemoryCommands = in.Producers.store(&p.memory, p.rules.Sites, wal.ProducersKey(p.rules.Log, p.rules.Partition), gone)
+	p.passSkipped(b)
 	b.Memory = p.memory.wire
 	return b, n, nil
 }
@@ -231,6 +233,13 @@ func (p *Planner) decide(b *Batch, r *wal.Record, in Input) error {
 	}
 	if err := p.fits(&j); err != nil {
 		return err
+	}
+	if r.Offset < b.To.Skip[j.Origin] { // but poison, which is listed: the peer may never have had it
+		b.Counts.Records++
+		b.Counts.Skipped++
+		b.Bytes += len(r.Key) + len(r.Value)
+		b.advance(r)
+		return nil
 	}
 	counts := p.counts(&b.To.Position, &j)
 	if counts && p.executes(&j) && in.Freeing && !j.Exec.Frees {
@@ -367,6 +376,26 @@ func (p *Planner) late(b *Batch, r *wal.Record, j *wal.Judged) {
 	b.Copies = append(b.Copies, r.Copy(p.rules.Sites.Self, p.rules.Log, b.From.TopicID, p.rules.Sites.Name(j.Origin), wal.ClassLate, "below-window",
 		fmt.Sprintf("sequence %d of producer %.64q is %d or more below its highest, so nobody knows whether it was applied; it was not executed now. "+
 			"If its effect is missing, send it again with a new sequence", j.Sequence, j.Producer, wal.WindowSize)))
+}
+
+// passSkipped forgets of each stream what was to be skipped, once the position has passed it.
+func (p *Planner) passSkipped(b *Batch) {
+	gone := []string{"HDEL", wal.CheckpointKey(p.rules.Log, p.rules.Partition)}
+	for _, o := range wal.Origins {
+		if b.To.Skip[o] > 0 && b.To.Next >= b.To.Skip[o] {
+			b.To.Skip[o] = 0
+			gone = append(gone, wal.SkipField(p.rules.Sites, o))
+		}
+	}
+	if len(gone) == 2 {
+		return
+	}
+	args := make([][]byte, len(gone))
+	for i, arg := range gone {
+		args[i] = []byte(arg)
+	}
+	p.memory.wire = wal.Op{Commands: [][][]byte{args}}.AppendRESP(p.memory.wire)
+	b.MemoryCommands++
 }
 
 func (b *Batch) advance(r *wal.Record) {

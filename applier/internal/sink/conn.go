@@ -74,11 +74,12 @@ func (c *Conn) Close() { c.close() }
 func (c *Conn) Join(ctx context.Context) (plan.Stored, error) {
 	var s plan.Stored
 	replies, err := c.do(ctx, []string{"UNWATCH"}, []string{"WATCH", c.ckpt}, []string{"HGETALL", c.ckpt},
-		[]string{"HGETALL", wal.ProducersKey(c.log, c.part)}, []string{"HGETALL", wal.MetaKey(c.log)}, []string{"DBSIZE"})
+		[]string{"HGETALL", wal.ProducersKey(c.log, c.part)}, []string{"HGETALL", wal.MetaKey(c.log)}, []string{"DBSIZE"}, []string{"GET", wal.BootstrapKey(c.log)})
 	if err != nil {
 		return s, fmt.Errorf("read the checkpoint of partition %d at %s: %w", c.part, c.addr, err)
 	}
 	s.Checkpoint, s.Producers, s.Meta = toMap(replies[2]), toMap(replies[3]), toMap(replies[4])
+	s.Bootstrap = replies[6].text
 	s.Keys, err = strconv.ParseInt(replies[5].text, 10, 64)
 	if err != nil {
 		return s, fmt.Errorf("DBSIZE at %s: %w", c.addr, err)
