@@ -629,6 +629,7 @@ func TestCutOfTheOwnStreamIsBehindTheBeginning(t *testing.T) {
 func TestCutCheckpointSpeaksOfThisLog(t *testing.T) {
 	t.Parallel()
 	rules, h := cutRules(), handover()
+	h.Peer.Repeating = [2]bool{true, true}
 	c, err := NewCut(rules, h)
 	if err != nil {
 		t.Fatal(err)
@@ -645,11 +646,41 @@ func TestCutCheckpointSpeaksOfThisLog(t *testing.T) {
 	if got.Next != 4 || got.Skip != [2]int64{wal.Local: 7} || got.Reported != 4 || got.LeaderEpoch != -1 || got.TopicID != (wal.TopicID{2}) || got.Activated != -1 {
 		t.Errorf("got %+v, skipping %d", got.Position, got.Skip)
 	}
+	if got.Repeating != [2]bool{} {
+		t.Error("it was the peer's log that repeated")
+	}
 	if x := got.Closings[0]; x.Begin != -1 || x.Offset != -1 || h.Peer.Closings[0].Offset != 7 {
 		t.Errorf("got %+v, want offsets that are not known, and the peer's left alone", x)
 	}
 	if producers["app"].Last != 6 {
 		t.Errorf("got %d, want the last record that is skipped", producers["app"].Last)
+	}
+}
+
+// A client sends again what stands before the barrier and behind it: the peer has counted it once.
+func TestCutLeavesRepeatsOut(t *testing.T) {
+	t.Parallel()
+	rules, h := cutRules(), handover()
+	once := mirrored(rec(0, "SET", "x", "1"))
+	once.Headers = append(once.Headers, wal.Header{Key: wal.HeaderProducer, Value: []byte("app")}, wal.Header{Key: wal.HeaderSeq, Value: []byte("1")})
+	plain := mirrored(rec(0, "SET", "x", "2"))
+	e, err := plain.Envelope()
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.Peer.Streams[wal.Mirrored].N, h.Peer.Streams[wal.Mirrored].H = 1, new(wal.Chain).Next(wal.Hash{}, &plain, &e)
+	c, err := NewCut(rules, h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for offset, r := range []wal.Record{once, mirrored(cutBarrier(rules, 0, "b2", 2)), once, plain, once, cutBarrier(rules, 0, "b1", 1)} {
+		r.Offset = int64(offset)
+		if err := c.Meet(&r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, _ := c.Checkpoint(wal.TopicID{2}); !c.Found() || got.Next != 4 || got.Skip[wal.Local] != 6 {
+		t.Errorf("got %d and %d, want 4 and 6", got.Next, got.Skip)
 	}
 }
 

@@ -101,10 +101,10 @@ func toMap(r reply) map[string]string {
 }
 
 // Create writes the beginning of a Redis that is empty: the meta, and the checkpoints, in one transaction. It fails with
-// [ErrMoved] if Redis is not empty any more.
+// [ErrMoved] if Redis is not empty any more, or is being filled from the peer's.
 func (c *Conn) Create(ctx context.Context, create plan.Creation) error {
 	meta := wal.MetaKey(c.log)
-	replies, err := c.do(ctx, []string{"UNWATCH"}, []string{"WATCH", meta}, []string{"DBSIZE"})
+	replies, err := c.do(ctx, []string{"UNWATCH"}, []string{"WATCH", meta, wal.BootstrapKey(c.log)}, []string{"DBSIZE"})
 	if err != nil {
 		return fmt.Errorf("create the checkpoints at %s: %w", c.addr, err)
 	}

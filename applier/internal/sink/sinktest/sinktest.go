@@ -38,6 +38,8 @@ func Run(t *testing.T, open func(t *testing.T) Redis) {
 		"a refused command is named and the others stand":         refused,
 		"batches follow each other on one connection":             rhythm,
 		"a Redis that is not empty is not created again":          createOnce,
+		"a Redis that is being filled is not created":             notWhileFilled,
+		"what was skipped is forgotten when it is passed":         forgetsWhatWasSkipped,
 		"a checkpoint comes back as it was written":               roundTrip,
 		"a lost answer is decided by the position":                lostReply,
 		"a transaction that breaks before EXEC leaves no trace":   beforeExec,
