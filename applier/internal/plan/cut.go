@@ -147,6 +147,11 @@ func (c *Cut) Found() bool {
 	return c.streams[wal.Local].offset > 0 && c.streams[wal.Mirrored].offset > 0
 }
 
+// Marked reports whether a barrier was met in each stream from which on it is counted. If not, it may stand before the first record that was met.
+func (c *Cut) Marked() bool {
+	return c.streams[wal.Local].counts && c.streams[wal.Mirrored].counts
+}
+
 // Missing says what is still looked for when the log has ended: more may come with the mirror. The error is ErrHandover if it cannot come any more.
 func (c *Cut) Missing() (string, error) {
 	var missing string
