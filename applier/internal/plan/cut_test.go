@@ -476,7 +476,7 @@ func live(seed uint64, f fault) (found bool, snapshots int, err error) {
 
 func TestAFilledSiteIsAsIfNothingWasLost(t *testing.T) {
 	t.Parallel()
-	const histories = 250
+	const histories = 150
 	filled, snapshots := 0, 0
 	for seed := range uint64(histories) {
 		found, n, err := live(seed, noFault)
@@ -518,7 +518,7 @@ func TestWhatDoesNotFitIsRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			snapshots, honest := 0, 0
-			for seed := range uint64(40) {
+			for seed := range uint64(25) {
 				for _, x := range []struct {
 					f fault
 					n *int
