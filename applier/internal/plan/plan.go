@@ -380,6 +380,9 @@ func (p *Planner) late(b *Batch, r *wal.Record, j *wal.Judged) {
 
 // passSkipped forgets of each stream what was to be skipped, once the position has passed it.
 func (p *Planner) passSkipped(b *Batch) {
+	if b.To.Skip == [2]int64{} {
+		return
+	}
 	gone := []string{"HDEL", wal.CheckpointKey(p.rules.Log, p.rules.Partition)}
 	for _, o := range wal.Origins {
 		if b.To.Skip[o] > 0 && b.To.Next >= b.To.Skip[o] {
