@@ -124,6 +124,7 @@ check: ## what a reviewer would say first: format, linters and walls, tidy modul
 	$(TOOL) golangci-lint run ./...
 	for m in e2e e2e/operator; do (cd $$m && go tool -modfile=$(CURDIR)/tools/go.mod golangci-lint run --config $(CURDIR)/.golangci.yml ./...) || exit 1; done
 	go mod tidy -diff
+	for m in e2e e2e/operator; do (cd $$m && go mod tidy -diff) || exit 1; done
 
 .PHONY: bench
 bench: deps build ## speed, memory and size in one table, each beside its target and a peer in the same run (under five minutes)
