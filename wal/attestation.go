@@ -79,6 +79,14 @@ func (p *Position) Attest(s Sites, partition int32, origin Origin, b *Barrier) A
 	return a
 }
 
+// Open reports whether records that were first appended at a site counted there: [Position.Open] by the site's name.
+func (a *Attestation) Open(site string) bool {
+	return !a.Streams[site].Sealed && (a.Epoch.IsNone() || a.Epoch.Site == site)
+}
+
+// Writes reports whether a site was the only one whose records counted.
+func (a *Attestation) Writes(site string) bool { return !a.Epoch.IsNone() && a.Open(site) }
+
 // Under is the id of the activate that the partition was under, [NoActivate] before the first one.
 func (a *Attestation) Under() string {
 	if a.Epoch.IsNone() {

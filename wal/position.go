@@ -25,6 +25,16 @@ func (e Epoch) Compare(other Epoch) int {
 	return cmp.Or(cmp.Compare(e.Generation, other.Generation), cmp.Compare(e.Minor, other.Minor), cmp.Compare(e.Site, other.Site))
 }
 
+// Planned is the epoch after e that a planned cutover, a failback or a settling begins.
+func (e Epoch) Planned(site string) Epoch {
+	return Epoch{Generation: e.Generation, Minor: e.Minor + 1, Site: site}
+}
+
+// Takeover is the epoch after e that a takeover begins: greater than any planned one that may be on its way.
+func (e Epoch) Takeover(site string) Epoch {
+	return Epoch{Generation: e.Generation + 1, Site: site}
+}
+
 // String is generation.minor.site, or none.
 func (e Epoch) String() string {
 	if e.IsNone() {

@@ -277,7 +277,7 @@ func (c *cutover) step(ctx context.Context) (bool, error) {
 	finished, opened := true, true
 	for p := range c.to.Identity().Partitions {
 		q := c.pair(p)
-		open := q.to.Epoch.Site == to && !q.to.Streams[to].Sealed
+		open := q.to.Writes(to)
 		opened = opened && open
 		if t, ok := c.sealedAt[p]; ok && open {
 			c.out.WithoutWriter = max(c.out.WithoutWriter, time.Since(t).Seconds())
@@ -309,7 +309,7 @@ func (c *cutover) step(ctx context.Context) (bool, error) {
 			}
 			seals = append(seals, Control{Partition: p, Seal: &wal.Seal{ID: rand.Text(), Epoch: q.from.Epoch}})
 		} else {
-			activates = append(activates, Control{Partition: p, Activate: &wal.Activate{ID: rand.Text(), Epoch: nextMinor(q.to.Epoch, to), Reason: c.Reason}})
+			activates = append(activates, Control{Partition: p, Activate: &wal.Activate{ID: rand.Text(), Epoch: q.to.Epoch.Planned(to), Reason: c.Reason}})
 		}
 	}
 	if opened && !c.opened {

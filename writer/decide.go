@@ -86,13 +86,3 @@ func activeIn(a *wal.Attestation, from string) string {
 	}
 	return a.Epoch.Site
 }
-
-// nextMinor is the epoch of a planned activate.
-func nextMinor(e wal.Epoch, site string) wal.Epoch {
-	return wal.Epoch{Generation: e.Generation, Minor: e.Minor + 1, Site: site}
-}
-
-// nextGeneration is the epoch of a takeover: greater than any planned activate that may be on its way.
-func nextGeneration(e wal.Epoch, site string) wal.Epoch {
-	return wal.Epoch{Generation: e.Generation + 1, Site: site}
-}

@@ -84,23 +84,24 @@ func (f *failback) run(ctx context.Context, a, b Site) error {
 	if err := f.who(ctx, a, b); err != nil {
 		return err
 	}
-	active, other := f.w.sites[f.active], f.w.sites[f.other]
-	f.out.Active, f.out.Other = active.Identity().Sites.Self, other.Identity().Sites.Self
+	f.out.Active, f.out.Other = f.at(f.active).Identity().Sites.Self, f.at(f.other).Identity().Sites.Self
 	if len(f.ids) > 0 {
-		for _, step := range []func(context.Context, Site, Site) error{f.begin, f.end, f.repair, f.settle, f.mark} {
-			if err := step(ctx, active, other); err != nil {
+		for _, step := range []func(context.Context) error{f.begin, f.end, f.repair, f.settle, f.mark} {
+			if err := step(ctx); err != nil {
 				return err
 			}
 		}
 	}
 	f.out.Already = len(f.ids) == 0
-	report, err := active.Check(ctx, time.Until(deadline(ctx)))
+	report, err := f.at(f.active).Check(ctx, time.Until(deadline(ctx)))
 	if err != nil {
 		return err
 	}
 	f.out.Check = &report
 	return nil
 }
+
+func (f *failback) at(place int) Site { return f.w.sites[place] }
 
 // who finds the active site and the partitions that are to be settled, once both sites attest the same epoch.
 func (f *failback) who(ctx context.Context, a, b Site) error {
@@ -139,15 +140,15 @@ func (f *failback) who(ctx context.Context, a, b Site) error {
 }
 
 // begin opens an epoch of the failback's own: what follows counts in it only.
-func (f *failback) begin(ctx context.Context, active, other Site) error {
+func (f *failback) begin(ctx context.Context) error {
 	f.Progress(fmt.Sprintf("%d partitions are to be settled; %s begins an epoch for it", len(f.ids), f.out.Active))
 	var activates []Control
 	f.epochs, f.roots = map[int32]wal.Epoch{}, map[int32][]wal.Hash{}
 	for p, id := range f.ids {
-		f.epochs[p] = nextMinor(f.w.newest[f.active][p].Epoch, f.out.Active)
+		f.epochs[p] = f.w.newest[f.active][p].Epoch.Planned(f.out.Active)
 		activates = append(activates, Control{Partition: p, Activate: &wal.Activate{ID: id, Epoch: f.epochs[p], Reason: f.Reason}})
 	}
-	if _, err := active.Append(ctx, activates); err != nil {
+	if _, err := f.at(f.active).Append(ctx, activates); err != nil {
 		return err
 	}
 	if err := f.both(ctx, f.epochs, f.ids); err != nil {
@@ -184,12 +185,12 @@ func (f *failback) overtaken(p int32, a *wal.Attestation) error {
 }
 
 // end has each record of the tail end in the log.
-func (f *failback) end(ctx context.Context, active, other Site) error {
-	if err := f.decided(ctx, active, other); err != nil {
+func (f *failback) end(ctx context.Context) error {
+	if err := f.decided(ctx); err != nil {
 		return err
 	}
 	var err error
-	if f.out.Tail, err = Tails(ctx, active, other); err != nil {
+	if f.out.Tail, err = Tails(ctx, f.at(f.active), f.at(f.other)); err != nil {
 		return err
 	}
 	if f.keep != nil {
@@ -231,10 +232,10 @@ func (f *failback) end(ctx context.Context, active, other Site) error {
 }
 
 // decided waits until Redis, too, holds what was attested: a failover may have taken it back for a moment.
-func (f *failback) decided(ctx context.Context, sites ...Site) error {
+func (f *failback) decided(ctx context.Context) error {
 	for {
 		ready := true
-		for _, s := range sites {
+		for _, s := range f.w.sites {
 			at, err := s.Checkpoints(ctx)
 			if err != nil {
 				return err
@@ -267,8 +268,8 @@ func (f *failback) ending(r *TailRecord) (*Control, [][]byte, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	c := &Control{Partition: r.Partition, Producer: fmt.Sprintf("tail:%s:%d:%x", r.TopicID, r.Partition, r.Offset/block), Seq: r.Offset}
-	id := fmt.Sprintf("%s:%d:%d", r.TopicID, r.Partition, r.Offset)
+	c := &Control{Partition: r.Partition, Producer: replayer("tail", r.TopicID, r.Partition, r.Offset), Seq: r.Offset}
+	id := replayID(r.TopicID, r.Partition, r.Offset)
 	if f.out.Ending == DropTail {
 		if judged.Producer == "" {
 			return nil, keys, nil // nobody can tell a resend of it
@@ -288,9 +289,7 @@ func original(r *TailRecord) (wal.Replay, error) {
 		return wal.Replay{}, err
 	}
 	if e.Control == nil {
-		return wal.Replay{
-			Key: r.Key, Value: r.Value, Timestamp: r.Timestamp, Level: e.Rules, ContentType: string(e.ContentType), Producer: string(e.Producer), Seq: e.Sequence,
-		}, nil
+		return replayOf(&r.Record, &e), nil
 	}
 	replay, repair, err := wal.Carried(wal.ControlType(e.Control), r.Value)
 	switch {
@@ -305,7 +304,7 @@ func original(r *TailRecord) (wal.Replay, error) {
 }
 
 // mark has the lists say what became of the tail: when it arrived at the active site it was fenced there.
-func (f *failback) mark(ctx context.Context, active, other Site) error {
+func (f *failback) mark(ctx context.Context) error {
 	as := wal.ClassReplayed
 	if f.out.Ending == DropTail {
 		as = wal.ClassDropped
@@ -322,24 +321,24 @@ func (f *failback) mark(ctx context.Context, active, other Site) error {
 			known[to].note(t, as, 1)
 		}
 	}
-	for _, s := range []Site{active, other} {
+	for _, s := range f.w.sites {
 		self := s.Identity().Sites.Self
 		if _, err := known[self].mark(ctx, s, Fenced, Mark{By: "failback", Why: f.Reason}); err != nil {
 			f.Progress(fmt.Sprintf("what became of the tail could not be noted at %s: %v; do not replay it from the fenced records there", self, err))
 		}
 	}
-	_, err := MarkTwins(ctx, active, other, Fenced)
-	f.unnoted(other, err)
+	_, err := MarkTwins(ctx, f.at(f.active), f.at(f.other), Fenced)
+	f.unnoted(f.at(f.other), err)
 	return nil
 }
 
 // repair gives the other site the active one's values of all keys that the tail touched.
-func (f *failback) repair(ctx context.Context, active, other Site) error {
+func (f *failback) repair(ctx context.Context) error {
 	if len(f.out.Keys) == 0 {
 		return nil
 	}
 	f.Progress(fmt.Sprintf("%d keys get the values of %s at %s", len(f.out.Keys), f.out.Active, f.out.Other))
-	report, err := active.Repair(ctx, f.out.Keys, f.ids, time.Until(deadline(ctx)))
+	report, err := f.at(f.active).Repair(ctx, f.out.Keys, f.ids, time.Until(deadline(ctx)))
 	if err != nil {
 		return err
 	}
@@ -351,17 +350,17 @@ func (f *failback) repair(ctx context.Context, active, other Site) error {
 }
 
 // settle makes the roots equal again.
-func (f *failback) settle(ctx context.Context, active, _ Site) error {
+func (f *failback) settle(ctx context.Context) error {
 	var activates []Control
 	next, ids := map[int32]wal.Epoch{}, map[int32]string{}
 	for p, id := range f.ids {
 		if a := f.w.newest[f.active][p]; a.Activate != id {
 			return f.overtaken(p, a)
 		}
-		next[p], ids[p] = nextMinor(f.epochs[p], f.out.Active), rand.Text()
+		next[p], ids[p] = f.epochs[p].Planned(f.out.Active), rand.Text()
 		activates = append(activates, Control{Partition: p, Activate: &wal.Activate{ID: ids[p], Epoch: next[p], Reason: f.Reason, Settles: f.roots[p], Closes: id}})
 	}
-	if _, err := active.Append(ctx, activates); err != nil {
+	if _, err := f.at(f.active).Append(ctx, activates); err != nil {
 		return err
 	}
 	if err := f.both(ctx, next, ids); err != nil {

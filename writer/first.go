@@ -118,7 +118,7 @@ func (f *first) open(ctx context.Context) (string, error) {
 	}
 	var activates []Control
 	for _, p := range blank {
-		activates = append(activates, Control{Partition: p, Activate: &wal.Activate{ID: rand.Text(), Epoch: nextMinor(wal.Epoch{}, f.self), Reason: "first writer"}})
+		activates = append(activates, Control{Partition: p, Activate: &wal.Activate{ID: rand.Text(), Epoch: wal.Epoch{}.Planned(f.self), Reason: "first writer"}})
 	}
 	if _, err := f.at.Append(ctx, activates); err != nil {
 		return "", err

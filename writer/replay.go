@@ -170,7 +170,7 @@ func (r Replaying) again(c *Copy, partitions int32) (wal.Replay, error) {
 	if err != nil {
 		return fail("%v", err)
 	}
-	out := wal.Replay{Key: c.Key, Value: c.Value, Timestamp: c.Timestamp, Level: e.Rules, ContentType: string(e.ContentType), Producer: string(e.Producer), Seq: e.Sequence}
+	out := replayOf(&c.Record, &e)
 	if e.Control != nil {
 		carried, _, err := wal.Carried(wal.ControlType(e.Control), c.Value)
 		if err != nil || carried == nil || r.List == Fenced {
@@ -184,8 +184,25 @@ func (r Replaying) again(c *Copy, partitions int32) (wal.Replay, error) {
 	if c.Class == wal.ClassRefused || c.Class == wal.ClassLate && r.Force { // its original is known as executed, or may be
 		out.Producer, out.Seq = "", 0
 	}
-	out.ID = fmt.Sprintf("%s:%d:%d", c.TopicID, c.Partition, c.Offset)
+	out.ID = replayID(c.TopicID, c.Partition, c.Offset)
 	return out, nil
+}
+
+// replayOf repeats a data record, whose envelope e is, under its own producer and sequence. It has no id and no activate yet.
+func replayOf(r *wal.Record, e *wal.Envelope) wal.Replay {
+	return wal.Replay{
+		Key: r.Key, Value: r.Value, Timestamp: r.Timestamp, Level: e.Rules, ContentType: string(e.ContentType), Producer: string(e.Producer), Seq: e.Sequence,
+	}
+}
+
+// replayer is the producer of what repeats the record at an offset, for a verb; its sequence is the offset. Each has the offsets of one block.
+func replayer(verb string, topic wal.TopicID, partition int32, offset int64) string {
+	return fmt.Sprintf("%s:%s:%d:%x", verb, topic, partition, offset/block)
+}
+
+// replayID is the id of what repeats the record at an offset.
+func replayID(topic wal.TopicID, partition int32, offset int64) string {
+	return fmt.Sprintf("%s:%d:%d", topic, partition, offset)
 }
 
 // control is the control record that repeats a copy under the activate that a partition is under.
@@ -194,15 +211,12 @@ func (r Replaying) control(c *Copy, at *wal.Attestation, partitions int32) (Cont
 	if err != nil {
 		return Control{}, err
 	}
-	again.Activate = wal.NoActivate
-	if !at.Epoch.IsNone() {
-		again.Activate = at.Activate
-	}
+	again.Activate = at.Under()
 	name := string(r.List)
 	if r.Force && c.Class == wal.ClassLate {
 		name = "force" // one that was replayed without force is none of these
 	}
-	return Control{Partition: c.Partition, Producer: fmt.Sprintf("%s:%s:%d:%x", name, c.TopicID, c.Partition, c.Offset/block), Seq: c.Offset, Replay: &again}, nil
+	return Control{Partition: c.Partition, Producer: replayer(name, c.TopicID, c.Partition, c.Offset), Seq: c.Offset, Replay: &again}, nil
 }
 
 // appendAndWait appends control records at a site, and waits until it has decided them in the epoch in which each partition was before: so they count.
@@ -260,7 +274,7 @@ func (r Replaying) Run(ctx context.Context, at Site, copies []Copy) (out Replaye
 	self := at.Identity().Sites.Self
 	for i := range todo {
 		p := todo[i].Partition
-		if a := w.newest[0][p]; a.Streams[self].Sealed || !a.Epoch.IsNone() && a.Epoch.Site != self {
+		if a := w.newest[0][p]; !a.Open(self) {
 			return out, fmt.Errorf("partition %d is not open at %s (epoch %s): what is appended there would be fenced again; replay at the active site", p, self, a.Epoch)
 		}
 	}

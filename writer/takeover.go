@@ -93,10 +93,7 @@ func Takeover(ctx context.Context, to Site, p Plan) (*Moved, error) {
 		return out, err
 	}
 	asked := map[int32]time.Time{}
-	open := func(p int32) bool {
-		a := w.newest[0][p]
-		return a.Epoch.Site == id.Sites.Self && !a.Streams[id.Sites.Self].Sealed
-	}
+	open := func(p int32) bool { return w.newest[0][p].Writes(id.Sites.Self) }
 	out.Already = true
 	for part := range id.Partitions {
 		out.Already = out.Already && open(part)
@@ -113,7 +110,7 @@ func Takeover(ctx context.Context, to Site, p Plan) (*Moved, error) {
 				continue
 			}
 			asked[part] = time.Now()
-			epoch := nextGeneration(w.newest[0][part].Epoch, id.Sites.Self)
+			epoch := w.newest[0][part].Epoch.Takeover(id.Sites.Self)
 			activates = append(activates, Control{Partition: part, Activate: &wal.Activate{ID: rand.Text(), Epoch: epoch, Reason: p.Reason}})
 		}
 		if len(activates) == 0 {

@@ -8,16 +8,6 @@ import (
 
 // What operators decide, from nothing but what the two sites attest. No decision has to be fresh: a site may have gone on since.
 
-// nextPlanned is the epoch that a planned cutover, a failback or a settling begins.
-func nextPlanned(e wal.Epoch, active string) wal.Epoch {
-	return wal.Epoch{Generation: e.Generation, Minor: e.Minor + 1, Site: active}
-}
-
-// nextTakeover is the epoch that a takeover begins: greater than all that may be planned meanwhile.
-func nextTakeover(e wal.Epoch, active string) wal.Epoch {
-	return wal.Epoch{Generation: e.Generation + 1, Site: active}
-}
-
 // mayMove reports whether the writer may be moved as planned: the sites agree about the epoch and about all that went before.
 func mayMove(a, b *wal.Attestation) error {
 	switch {

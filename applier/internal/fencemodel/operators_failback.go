@@ -18,7 +18,7 @@ func (t turn) failback() {
 			return
 		}
 		t.active, t.taken = siteOf(a.Epoch.Site), t.before.takeovers
-		t.epoch = nextPlanned(a.Epoch, a.Epoch.Site)
+		t.epoch = a.Epoch.Planned(a.Epoch.Site)
 		if t.Without.has(withoutOwnEpoch) {
 			t.epoch, t.fence = a.Epoch, a.Activate
 			t.goes(waiting, "begins at %s", t.active)
@@ -40,7 +40,7 @@ func (t turn) failback() {
 		t.repair()
 	case settling:
 		r := t.records.activate(t.author(), t.active, wal.Activate{
-			Epoch: nextPlanned(t.epoch, t.active.String()), Settles: []wal.Hash{t.roots[dc], t.roots[dr]}, Closes: t.fence,
+			Epoch: t.epoch.Planned(t.active.String()), Settles: []wal.Hash{t.roots[dc], t.roots[dr]}, Closes: t.fence,
 		})
 		t.fence = t.author().id()
 		t.put(t.active, r)

@@ -84,7 +84,7 @@ func (t turn) seal(from site) {
 	case t.Without.has(withoutSeal):
 		t.activate(from.peer())
 	case t.Without.has(Rules(plan.OwnStream)): // as it would be done then: by one record in the stream that was open
-		r := t.records.activate(t.author(), from, wal.Activate{Epoch: nextPlanned(t.epoch, from.peer().String())})
+		r := t.records.activate(t.author(), from, wal.Activate{Epoch: t.epoch.Planned(from.peer().String())})
 		t.put(from, r)
 		t.goes(done, "appends %s at %s", t.text(r), from)
 	default:
@@ -117,7 +117,7 @@ func (t turn) move(from, to site) {
 }
 
 func (t turn) activate(to site) {
-	r := t.records.activate(t.author(), to, wal.Activate{Epoch: nextPlanned(t.epoch, to.String())})
+	r := t.records.activate(t.author(), to, wal.Activate{Epoch: t.epoch.Planned(to.String())})
 	t.put(to, r)
 	t.goes(done, "appends %s at %s", t.text(r), to)
 }

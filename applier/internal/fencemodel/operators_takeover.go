@@ -10,9 +10,9 @@ func (t turn) takeover() {
 		t.epoch = t.now(to).Epoch
 		t.goes(appending, "reads epoch %s at %s", t.epoch, to)
 	case appending:
-		e := nextTakeover(t.epoch, to.String())
+		e := t.epoch.Takeover(to.String())
 		if t.Without.has(withoutGeneration) {
-			e = nextPlanned(t.epoch, to.String())
+			e = t.epoch.Planned(to.String())
 		}
 		t.state.takeovers++
 		if t.state.settled == isSettled {

@@ -102,12 +102,12 @@ func (m *model) begin() state {
 	if m.Begin == Open {
 		return s
 	}
-	everywhere(m.records.activate(author{"first", 1}, dc, wal.Activate{Epoch: nextPlanned(wal.Epoch{}, names[dc])}))
+	everywhere(m.records.activate(author{"first", 1}, dc, wal.Activate{Epoch: wal.Epoch{}.Planned(names[dc])}))
 	if m.Begin == WithTail {
 		s.written++
 		m.append(&s, dc, m.records.write(dc, 0))
 		s.takeovers++
-		everywhere(m.records.activate(author{"second", 1}, dr, wal.Activate{Epoch: nextTakeover(m.at(&s, dr).at.Epoch, names[dr])}))
+		everywhere(m.records.activate(author{"second", 1}, dr, wal.Activate{Epoch: m.at(&s, dr).at.Epoch.Takeover(names[dr])}))
 	}
 	return s
 }

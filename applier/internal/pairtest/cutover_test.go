@@ -223,6 +223,8 @@ func TestHundredCutoversUnderLoad(t *testing.T) {
 	for i := range 4 {
 		clients.Go(func() {
 			site := "dc"
+			pace := time.NewTicker(time.Millisecond) // a client has something to do between two writes
+			defer pace.Stop()
 			for n := int64(1); ctx.Err() == nil; n++ {
 				q := int32(n) % partitions
 				if n%7 == 0 { // it looks who the writer is now and then, so it is late
@@ -236,7 +238,10 @@ func TestHundredCutoversUnderLoad(t *testing.T) {
 					acknowledged[q] = append(acknowledged[q], fmt.Sprintf("%s/%d", producer, n))
 					mu.Unlock()
 				}
-				time.Sleep(time.Millisecond) // a client has something to do between two writes
+				select {
+				case <-pace.C:
+				case <-ctx.Done():
+				}
 			}
 		})
 	}

@@ -95,7 +95,7 @@ func cutoverPlan(m *status.Model, from, to string) (*plan, status.Cutover) {
 		if s.Site != to {
 			continue
 		}
-		pl.Steps = steps(s, to, func(e wal.Epoch) wal.Epoch { return wal.Epoch{Generation: e.Generation, Minor: e.Minor + 1, Site: to} })
+		pl.Steps = steps(s, to, func(e wal.Epoch) wal.Epoch { return e.Planned(to) })
 		pl.Notes = append(pl.Notes, fmt.Sprintf("%s is %d records behind its log, the mirror from %s %d", to, s.Lag.Records, from, s.Mirror.Records))
 	}
 	switch m.Verdict.State {

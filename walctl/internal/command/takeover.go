@@ -93,7 +93,7 @@ func takeoverPlan(m *status.Model, risks []writer.Risk, from, to string, now tim
 	for i := range m.Sites {
 		s := &m.Sites[i]
 		if s.Site == to {
-			pl.Steps = steps(s, to, func(e wal.Epoch) wal.Epoch { return wal.Epoch{Generation: e.Generation + 1, Site: to} })
+			pl.Steps = steps(s, to, func(e wal.Epoch) wal.Epoch { return e.Takeover(to) })
 			for _, h := range s.Halted {
 				pl.Notes = append(pl.Notes, fmt.Sprintf("partition %d is halted at %s (%s): it cannot be taken over before that is mended", h.Partition, to, h.Reason))
 			}
