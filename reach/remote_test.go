@@ -198,8 +198,8 @@ func TestServeEndsWithItsInput(t *testing.T) {
 		<-began
 		_ = r.Close()
 	}()
-	if err := r.Follow(t.Context(), time.Time{}, nil, nil); err == nil || !strings.HasPrefix(err.Error(), "dr: ") {
-		t.Errorf("got %v", err)
+	if err := r.Follow(t.Context(), time.Time{}, nil, nil); err == nil { // the end of the stream, or the answer of what was cancelled, whichever came first
+		t.Error("got no error")
 	}
 	<-s.ended
 	<-ended
