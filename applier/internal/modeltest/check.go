@@ -62,6 +62,7 @@ func (r *run) check(ctx context.Context) {
 		r.t.Error(d)
 	}
 	r.must(r.checkDLQ(ctx, m))
+	r.must(r.checkFenced(ctx, m))
 	r.must(r.checkAttestations(ctx, m))
 	for _, c := range r.starter.complaints() {
 		r.t.Errorf("there was no reason to say: %s", c)

@@ -127,7 +127,7 @@ func (m *model) compareProducers(ctx context.Context, p int, key string, got *re
 	return nil
 }
 
-// producers is the highest sequence of each window, by producer.
+// producers is the highest sequence of each window, and those that were fenced, by producer.
 func (p *position) producers() map[string]string {
 	out := map[string]string{}
 	for _, x := range []struct {
@@ -135,13 +135,25 @@ func (p *position) producers() map[string]string {
 		windows map[string]*window
 	}{{"seen." + self, p.streams[self].seen}, {"seen." + peer, p.streams[peer].seen}, {"applied", p.applied}} {
 		for producer, w := range x.windows {
-			out[producer] = strings.TrimSpace(out[producer] + " " + x.name + "=" + itoa(w.highest))
+			if w.all != nil {
+				out[producer] = strings.TrimSpace(out[producer] + " " + x.name + "=" + itoa(w.highest))
+			}
+		}
+	}
+	for producer, w := range p.applied {
+		var fenced []string
+		for _, run := range w.runs() {
+			fenced = append(fenced, itoa(run.first)+"-"+itoa(run.last))
+		}
+		if len(fenced) > 0 {
+			out[producer] = strings.TrimSpace(out[producer] + " fenced=" + strings.Join(fenced, ","))
 		}
 	}
 	return out
 }
 
-// highest leaves the highest sequences of what a checkpoint says of a producer: last=7 seen.dc=9/3 applied=9:8A becomes seen.dc=9 applied=9.
+// highest leaves the highest sequences of what a checkpoint says of a producer: last=7 seen.dc=9/3 applied=9:8A becomes seen.dc=9 applied=9. What was fenced
+// is left as it is.
 func highest(text string) string {
 	var out []string
 	for _, word := range strings.Fields(text) {

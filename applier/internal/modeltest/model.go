@@ -28,7 +28,9 @@ type model struct {
 	positions []*position               // by partition
 	copies    map[place]wal.Class       // what the DLQ must name
 	refused   map[place]bool            // records of which Redis refused a command
+	kept      map[place]bool            // what the topic of fenced records must hold
 	attested  map[string]map[string]sum // what a barrier's attestations must say, by its id and partition, and by origin
+	fences    map[string]decided        // the same of a seal or an activate, by partition, origin, type and id
 	chain     wal.Chain
 
 	Counts
@@ -40,10 +42,11 @@ type position struct {
 	leaderEpoch int32
 	timestamp   int64
 	streams     map[string]*stream // by site
-	applied     map[string]*window // by producer
-	last        map[string]int64   // offset of a producer's last record
-	expired     int
-	refused     int
+	fence
+	applied map[string]*window // by producer
+	last    map[string]int64   // offset of a producer's last record
+	expired int
+	refused int
 }
 
 type sum struct {
@@ -53,6 +56,7 @@ type sum struct {
 
 type stream struct {
 	sum
+	fenced sum
 	barriers
 	seen map[string]*window // by producer
 }
@@ -60,11 +64,11 @@ type stream struct {
 func newModel(client *redis.Client, meanings []meaning, partitions int, exactlyOnce bool) *model {
 	m := &model{
 		client: client, meanings: meanings, exactlyOnce: exactlyOnce, copies: map[place]wal.Class{}, refused: map[place]bool{},
-		attested: map[string]map[string]sum{},
+		kept: map[place]bool{}, attested: map[string]map[string]sum{}, fences: map[string]decided{},
 	}
 	for range partitions {
 		m.positions = append(m.positions, &position{
-			leaderEpoch: -1, applied: map[string]*window{}, last: map[string]int64{},
+			leaderEpoch: -1, fence: fence{sealed: map[string]bool{}}, applied: map[string]*window{}, last: map[string]int64{},
 			streams: map[string]*stream{self: {seen: map[string]*window{}}, peer: {seen: map[string]*window{}}},
 		})
 	}
@@ -75,10 +79,11 @@ func newModel(client *redis.Client, meanings []meaning, partitions int, exactlyO
 func (p *position) fields() map[string]string {
 	f := map[string]string{
 		"next": itoa(p.next), "leader-epoch": itoa(int64(p.leaderEpoch)), "ts": itoa(p.timestamp), "expired.n": strconv.Itoa(p.expired),
-		"sealed": "0", "epoch": "none",
 	}
+	p.fence.fields(f)
 	for site, s := range p.streams {
 		f["n."+site], f["h."+site] = strconv.Itoa(s.n), s.h.String()
+		f["f.n."+site], f["f.h."+site] = strconv.Itoa(s.fenced.n), s.fenced.h.String()
 		var marks []string
 		for _, m := range s.ring {
 			marks = append(marks, m.text)
@@ -130,14 +135,13 @@ func (m *model) take(ctx context.Context, r *kgo.Record) error {
 	if seq, err := strconv.ParseInt(headers[wal.HeaderSeq], 10, 64); err == nil {
 		x.producer, x.seq, x.sequel = headers[wal.HeaderProducer], seq, true
 	}
-	if headers[number] == "" { // an applier's, here or at the peer
+	var meaning meaning
+	if n, err := strconv.Atoi(headers[number]); err == nil {
+		meaning = m.meanings[n]
+	}
+	if headers[number] == "" && headers[wal.HeaderControl] == string(wal.TypeBarrier) { // an applier's, here or at the peer
 		return m.barrier(p, x, r.Value)
 	}
-	n, err := strconv.Atoi(headers[number])
-	if err != nil {
-		return err
-	}
-	meaning := m.meanings[n]
 	if meaning.poison != "" || !x.marked && m.exactlyOnce && !r.Attrs.IsTransactional() {
 		m.Poison++
 		m.copies[x.place] = wal.ClassPoison
@@ -147,12 +151,31 @@ func (m *model) take(ctx context.Context, r *kgo.Record) error {
 	if !m.fresh(p, s, x) {
 		return nil
 	}
+	if headers[wal.HeaderControl] != "" {
+		return m.control(ctx, p, x, r, &rec, meaning.commands)
+	}
+	if !p.open(x.origin) {
+		return m.keep(p, x, &rec, true)
+	}
+	if err := m.count(p, x, &rec); err != nil {
+		return err
+	}
+	return m.once(ctx, p, x, meaning.commands)
+}
+
+func (m *model) count(p *position, x parsed, rec *wal.Record) error {
 	e, err := rec.Envelope()
 	if err != nil {
 		return err
 	}
+	s := p.streams[x.origin]
 	s.n++
-	s.h = m.chain.Next(s.h, &rec, &e)
+	s.h = m.chain.Next(s.h, rec, &e)
+	return nil
+}
+
+// once executes a record that was not executed before, in whatever stream.
+func (m *model) once(ctx context.Context, p *position, x parsed, commands []command) error {
 	if x.sequel {
 		switch of(p.applied, x.producer).meet(x.seq) {
 		case before:
@@ -163,7 +186,7 @@ func (m *model) take(ctx context.Context, r *kgo.Record) error {
 			return nil
 		}
 	}
-	return m.execute(ctx, p, x.place, meaning.commands)
+	return m.execute(ctx, p, x.place, commands)
 }
 
 // fresh reports whether a record is none that its stream had before.
@@ -221,6 +244,9 @@ func (m *model) barrier(p *position, x parsed, value []byte) error {
 func attestedAt(partition int32, id string) string { return fmt.Sprintf("%d %s", partition, id) }
 
 func (m *model) execute(ctx context.Context, p *position, at place, commands []command) error {
+	if len(commands) == 0 {
+		return nil
+	}
 	pipe := m.client.TxPipeline()
 	var expired bool
 	for _, cmd := range commands {

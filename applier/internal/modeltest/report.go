@@ -16,6 +16,10 @@ type Counts struct {
 	Moved    int // counted and not executed: the other stream had them before
 	Late     int // not executed: too far behind their producer's highest sequence to tell
 	Rewinds  int // times that a stream began to repeat itself
+	Epochs   int // that an activate began
+	Void     int // control records that came too late, or where they count for nothing
+	Fenced   int // that did not count
+	Replays  int // of those that did
 }
 
 // Report is what came of runs.
@@ -36,6 +40,10 @@ func (r *Report) Add(o Report) {
 	r.Moved += o.Moved
 	r.Late += o.Late
 	r.Rewinds += o.Rewinds
+	r.Epochs += o.Epochs
+	r.Void += o.Void
+	r.Fenced += o.Fenced
+	r.Replays += o.Replays
 	r.Lost += o.Lost
 	r.Duplicate += o.Duplicate
 	if r.Faults == nil {
@@ -48,8 +56,8 @@ func (r *Report) Add(o Report) {
 
 // String is one line.
 func (r *Report) String() string {
-	return fmt.Sprintf("%d records: %d poison, %d refused, %d repeated, %d known from the other stream, %d late, %d rewinds; %d lost, %d duplicate",
-		r.Records, r.Poison, r.Refused, r.Repeated, r.Moved, r.Late, r.Rewinds, r.Lost, r.Duplicate)
+	return fmt.Sprintf("%d records: %d poison, %d refused, %d repeated, %d known from the other stream, %d late, %d rewinds, %d epochs, %d void, %d fenced, %d replays; %d lost, %d duplicate",
+		r.Records, r.Poison, r.Refused, r.Repeated, r.Moved, r.Late, r.Rewinds, r.Epochs, r.Void, r.Fenced, r.Replays, r.Lost, r.Duplicate)
 }
 
 // Table is a summary for people, with the faults by kind.

@@ -1,6 +1,6 @@
 // Package modeltest compares the applier with a model. Real redis-applier processes replay a random log into real redis-servers that
 // replicate asynchronously, while applications and the mirror go on writing and everything fails that may fail; then each key, expiry and
-// position must be what the log says when it is executed once, in order, by code that shares nothing with the applier but the chain hash.
+// position must be what the log says when it is executed once, in order, by code that shares nothing with the applier but the hashes: chain and root.
 package modeltest
 
 import (
@@ -53,6 +53,7 @@ type run struct {
 	kafka       *sitetest.Kafka
 	mirror      *kgo.Client
 	peer        *peerLog
+	moves       *moves // of the writer; nil = nobody ever says who writes
 	redises     *redises
 	starter     *starter
 	appliers    []*applier // members of the group
@@ -71,7 +72,8 @@ func Run(t testing.TB, o Options) Report {
 	barriers := rnd.IntN(2) == 0 // they make an idle owner look at its Redis; it must learn of a failover without them, too
 	r.exactlyOnce = rnd.IntN(4) > 0
 	every := []int{2, 30}[rnd.IntN(2)] // with many barriers the ring overflows
-	if err := r.build(o, barriers, every); err != nil {
+	fenced := rnd.IntN(3) > 0
+	if err := r.build(o, barriers, every, fenced); err != nil {
 		t.Fatal(err)
 	}
 	defer func() {
@@ -92,7 +94,7 @@ func Run(t testing.TB, o Options) Report {
 }
 
 // build starts all but the appliers.
-func (r *run) build(o Options, barriers bool, every int) (err error) {
+func (r *run) build(o Options, barriers bool, every int, fenced bool) (err error) {
 	r.kafka = sitetest.NewKafka(r.t, "redis-writes", partitions, kfake.GroupMinSessionTimeout(time.Second))
 	r.kafka.Cluster.ControlKey(int16(kmsg.JoinGroup), func(req kmsg.Request) (kmsg.Response, error, bool) {
 		join := req.(*kmsg.JoinGroupRequest)
@@ -106,6 +108,9 @@ func (r *run) build(o Options, barriers bool, every int) (err error) {
 	r.t.Cleanup(r.mirror.Close)
 	if r.peer, err = newPeerLog(r.kafka.Log, every); err != nil {
 		return err
+	}
+	if fenced {
+		r.moves = &moves{signer: r.peer.signer, seq: map[string]*[partitions]int64{}}
 	}
 	if r.redises, err = newRedises(r.t, 3, o.Sentinels); err != nil {
 		return err

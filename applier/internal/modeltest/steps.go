@@ -29,6 +29,9 @@ type kind struct {
 // deck is the steps of a run in their order: the same share of each kind in every run, shuffled.
 func (r *run) deck(n int) []step {
 	kinds := append(r.writing(), r.breaking()...)
+	if r.moves != nil {
+		kinds = append(kinds, r.fencing()...)
+	}
 	if r.redises.real != nil {
 		kinds = append(kinds, r.electing()...)
 	} else {

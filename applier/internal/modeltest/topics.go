@@ -118,6 +118,35 @@ func (r *run) checkDLQ(ctx context.Context, m *model) error {
 	return nil
 }
 
+// checkFenced compares the places that the topic of fenced records names with those that the model knows.
+func (r *run) checkFenced(ctx context.Context, m *model) error {
+	topic := wal.FencedTopic(r.kafka.Log)
+	ends, err := r.topicEnds(ctx, topic, partitions)
+	if err != nil {
+		return err
+	}
+	got := map[place]bool{}
+	err = readLog(ctx, r.kafka.Cluster.ListenAddrs(), topic, ends, func(rec *kgo.Record) error {
+		offset, err := strconv.ParseInt(header(rec, wal.HeaderCopyOffset), 10, 64)
+		got[place{rec.Partition, offset}] = true
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for at := range m.kept {
+		if !got[at] {
+			r.t.Errorf("%v was fenced, and is not kept", at)
+		}
+	}
+	for at := range got {
+		if !m.kept[at] {
+			r.t.Errorf("%v is kept as fenced, which it was not", at)
+		}
+	}
+	return nil
+}
+
 // checkAttestations compares what the appliers said at the barriers with the model, whichever of them said it and however often.
 func (r *run) checkAttestations(ctx context.Context, m *model) error {
 	topic := wal.AttestTopic(r.kafka.Log)
@@ -132,6 +161,14 @@ func (r *run) checkAttestations(ctx context.Context, m *model) error {
 			Barrier   struct {
 				ID string `json:"id"`
 			} `json:"barrier"`
+			Fence *struct {
+				Type    wal.ControlType `json:"type"`
+				ID      string          `json:"id"`
+				Origin  string          `json:"origin"`
+				Counted bool            `json:"counted"`
+			} `json:"fence"`
+			Epoch   epoch  `json:"epoch"`
+			Root    string `json:"root"`
 			Streams map[string]struct {
 				N int    `json:"n"`
 				H string `json:"h"`
@@ -139,6 +176,13 @@ func (r *run) checkAttestations(ctx context.Context, m *model) error {
 		}
 		if err := json.Unmarshal(rec.Value, &a); err != nil {
 			return err
+		}
+		if f := a.Fence; f != nil {
+			got := decided{f.Counted, a.Epoch.String(), a.Root}
+			if want := m.fences[fmt.Sprintf("%d %s %s %s", a.Partition, f.Origin, f.Type, f.ID)]; got != want {
+				r.t.Errorf("attested at the %s %s of %s in partition %d: %+v, want %+v", f.Type, f.ID, f.Origin, a.Partition, got, want)
+			}
+			return nil
 		}
 		n++
 		want, ok := m.attested[attestedAt(a.Partition, a.Barrier.ID)]
