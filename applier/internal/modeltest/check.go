@@ -69,6 +69,7 @@ func (r *run) check(ctx context.Context) {
 	}
 	for _, p := range m.positions {
 		m.Rewinds += p.streams[self].rewinds + p.streams[peer].rewinds
+		m.Settled += p.settled
 	}
 	r.report.Counts, r.report.Lost, r.report.Duplicate = m.Counts, v.lost, v.duplicate
 	r.t.Logf("%v offsets; %s", ends, &r.report)

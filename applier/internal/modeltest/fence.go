@@ -43,6 +43,7 @@ type fence struct {
 	epoch     epoch
 	activate  string
 	activated int64
+	settled   int // epochs that were settled with the peer
 	root      wal.Hash
 	sealed    map[string]bool // by site
 }
@@ -173,6 +174,7 @@ func (p *position) begin(offset int64, s said, activate []byte) {
 	}
 	if s.Closes != "" && s.Closes == p.activate && slices.Contains(s.Settles, p.root) {
 		p.root = c.Settled(activate)
+		p.settled++
 	} else {
 		p.root = c.Next()
 	}
@@ -210,11 +212,11 @@ type moves struct {
 // fencing is what moves the writer, and what should not.
 func (r *run) fencing() []kind {
 	return []kind{
-		{2, step{"planned cutover", false, r.cutover}},
-		{1, step{"takeover", true, r.takeover}},
-		{1, step{"control records that come too late", true, r.staleControls}},
-		{3, step{"replays", false, r.replay}},
-		{1, step{"repairs", false, r.repair}},
+		{6, step{"planned cutover", false, r.cutover}},
+		{2, step{"takeover", true, r.takeover}},
+		{2, step{"control records that come too late", true, r.staleControls}},
+		{6, step{"replays", false, r.replay}},
+		{3, step{"repairs", false, r.repair}},
 	}
 }
 
@@ -224,6 +226,14 @@ func (r *run) some() []int32 {
 		return []int32{int32(r.rand.IntN(partitions))}
 	}
 	return []int32{0, 1, 2, 3}
+}
+
+// writer is mostly the site that writes in a partition.
+func (r *run) writer(p int32) string {
+	if site := r.moves.at[p].epoch.Site; site != "" && r.rand.IntN(8) > 0 {
+		return site
+	}
+	return r.site()
 }
 
 func (r *run) site() string { return []string{self, peer}[r.rand.IntN(2)] }
@@ -298,25 +308,27 @@ func (r *run) takeover(ctx context.Context) error {
 // open appends an activate. Some of them settle what they close, or try to.
 func (r *run) open(ctx context.Context, p int32, e wal.Epoch, reason string) error {
 	a := wal.Activate{ID: r.id(), Epoch: e, Reason: reason}
-	if r.rand.IntN(3) == 0 {
-		// What Redis holds is one position among others; if it does not fit any more, the activate does not settle.
-		held, err := r.redises.first().client.HMGet(ctx, wal.CheckpointKey(r.kafka.Log, p), "root", "activate").Result()
-		root, ok := "", false
-		if err == nil {
-			root, ok = held[0].(string)
-		}
-		var h wal.Hash
-		if ok && h.UnmarshalText([]byte(root)) == nil {
-			a.Settles, a.Closes = []wal.Hash{{1, 2, 3}, h}, held[1].(string)
-			if a.Closes == "" {
-				a.Settles = nil
-			}
-		}
+	if last := r.moves.at[p].activate; last != "" && r.rand.IntN(2) == 0 {
+		a.Settles, a.Closes = []wal.Hash{{1, 2, 3}, r.root(ctx, p, last)}, last
 	}
 	if e.Compare(r.moves.at[p].epoch) > 0 {
 		r.moves.at[p].epoch, r.moves.at[p].activate = e, a.ID
 	}
 	return r.say(ctx, e.Site, p, wal.TypeActivate, a)
+}
+
+// root is what Redis holds as a partition's root once it has met an activate. Within aWhile: if it is not there by then, what is returned settles nothing.
+func (r *run) root(ctx context.Context, p int32, activate string) (h wal.Hash) {
+	ctx, cancel := context.WithTimeout(ctx, aWhile/2)
+	defer cancel()
+	_ = poll(ctx, func() error {
+		held, err := r.redises.first().client.HMGet(ctx, wal.CheckpointKey(r.kafka.Log, p), "root", "activate").Result()
+		if err != nil || held[1] != activate {
+			return errStill
+		}
+		return h.UnmarshalText([]byte(held[0].(string)))
+	})
+	return h
 }
 
 // staleControls are those that must not do anything: of epochs that are over or that nobody has begun, and in the wrong stream.
@@ -363,8 +375,7 @@ func (r *run) under(p int32) string {
 
 // replay appends again what applications have sent, fenced or not, or drops it for good.
 func (r *run) replay(ctx context.Context) error {
-	at := r.site()
-	for range 1 + r.rand.IntN(40) {
+	for range 1 + r.rand.IntN(60) {
 		if len(r.sent) == 0 {
 			return nil
 		}
@@ -379,6 +390,7 @@ func (r *run) replay(ctx context.Context) error {
 			return err
 		}
 		p := s.record.Partition
+		at := r.writer(p)
 		if r.rand.IntN(5) == 0 {
 			err = r.say(ctx, at, p, wal.TypeResolve, wal.Resolve{ID: r.id(), Activate: r.under(p), Producer: producer, Seq: seq})
 		} else {
@@ -396,10 +408,10 @@ func (r *run) replay(ctx context.Context) error {
 
 // repair appends values of keys, as a deep check's repair does: where they come from they change nothing.
 func (r *run) repair(ctx context.Context) error {
-	at := r.site()
-	for range 1 + r.rand.IntN(10) {
-		key := "{t" + strconv.Itoa(r.rand.IntN(r.ops.tags)) + "}:s0"
+	for range 1 + r.rand.IntN(20) {
+		key := fmt.Sprintf("{t%d}:s%d", r.rand.IntN(r.ops.tags), r.rand.IntN(3))
 		p := wal.Partition(wal.RoutingKey([]byte(key)), r.kafka.Partitions)
+		at := r.writer(p)
 		repair := wal.Repair{ID: r.id(), Activate: r.under(p), Key: []byte(key), Next: 1}
 		cmd := c("DEL", key)
 		if r.rand.IntN(3) > 0 {

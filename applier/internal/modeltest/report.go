@@ -17,6 +17,7 @@ type Counts struct {
 	Late     int // not executed: too far behind their producer's highest sequence to tell
 	Rewinds  int // times that a stream began to repeat itself
 	Epochs   int // that an activate began
+	Settled  int // of those whose beginning made the roots of the sites equal
 	Void     int // control records that came too late, or where they count for nothing
 	Fenced   int // that did not count
 	Replays  int // of those that did
@@ -41,6 +42,7 @@ func (r *Report) Add(o Report) {
 	r.Late += o.Late
 	r.Rewinds += o.Rewinds
 	r.Epochs += o.Epochs
+	r.Settled += o.Settled
 	r.Void += o.Void
 	r.Fenced += o.Fenced
 	r.Replays += o.Replays
@@ -56,8 +58,8 @@ func (r *Report) Add(o Report) {
 
 // String is one line.
 func (r *Report) String() string {
-	return fmt.Sprintf("%d records: %d poison, %d refused, %d repeated, %d known from the other stream, %d late, %d rewinds, %d epochs, %d void, %d fenced, %d replays; %d lost, %d duplicate",
-		r.Records, r.Poison, r.Refused, r.Repeated, r.Moved, r.Late, r.Rewinds, r.Epochs, r.Void, r.Fenced, r.Replays, r.Lost, r.Duplicate)
+	return fmt.Sprintf("%d records: %d poison, %d refused, %d repeated, %d known from the other stream, %d late, %d rewinds, %d epochs (%d settling), %d void, %d fenced, %d replays; %d lost, %d duplicate",
+		r.Records, r.Poison, r.Refused, r.Repeated, r.Moved, r.Late, r.Rewinds, r.Epochs, r.Settled, r.Void, r.Fenced, r.Replays, r.Lost, r.Duplicate)
 }
 
 // Table is a summary for people, with the faults by kind.
