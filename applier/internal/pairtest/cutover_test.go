@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/comptech-lab/redis-wal/applier/internal/pairtest"
+	"github.com/comptech-lab/redis-wal/converge"
 	"github.com/comptech-lab/redis-wal/wal"
 	"github.com/comptech-lab/redis-wal/writer"
 )
@@ -290,5 +291,36 @@ func TestCutoverRefuses(t *testing.T) {
 	}
 	if _, err := writer.Cutover(ctx, p.At("dc"), pairtest.New(partitions+1).At("dr"), writer.Plan{}); err == nil || !strings.Contains(err.Error(), "not two sites of one log") {
 		t.Errorf("two sites of different logs: got %v", err)
+	}
+}
+
+// lagging is a site whose check finds its peer behind.
+type lagging struct {
+	*pairtest.Site
+	behind int64
+}
+
+func (l lagging) Check(ctx context.Context, timeout time.Duration) (converge.Report, error) {
+	report, err := l.Site.Check(ctx, timeout)
+	for _, row := range report.Streams {
+		row.Sites[report.Peer] = converge.Place{LagRecords: l.behind}
+	}
+	return report, err
+}
+
+func TestCutoverRefusesOverItsLagBudget(t *testing.T) {
+	t.Parallel()
+	p := pairtest.New(partitions)
+	mustCutover(t, p.At("dr"), p.At("dc"))
+	behind := lagging{p.At("dc"), 21}
+	_, err := writer.Cutover(t.Context(), behind, p.At("dr"), writer.Plan{LagBudget: 20})
+	if refused, ok := errors.AsType[*writer.RefusedError](err); !ok || !strings.Contains(refused.Why, "dr is 21 records behind in a partition, the budget is 20") {
+		t.Errorf("got %v, want a refusal", err)
+	}
+	if at := p.At("dc").Checkpoint(1); at.Streams[wal.Local].Sealed {
+		t.Error("a refused cutover has closed a stream")
+	}
+	if _, err := writer.Cutover(t.Context(), behind, p.At("dr"), writer.Plan{LagBudget: 21}); err != nil {
+		t.Errorf("within its budget: %v", err)
 	}
 }

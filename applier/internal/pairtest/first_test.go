@@ -59,6 +59,13 @@ func TestFirstWriterBesideAClient(t *testing.T) {
 		t.Errorf("got %q", words)
 	}
 	p.At("dr").Write(0, "a", 1)
+	words, err := writer.First(t.Context(), p.At("dc"), "dc", 200*time.Millisecond)
+	if err != nil || !strings.Contains(words, "dr has not closed its stream") {
+		t.Errorf("got %q, %v, want it to wait for dr, which is there", words, err)
+	}
+	if at := p.At("dc").Checkpoint(0); !at.Epoch.IsNone() {
+		t.Errorf("dc is in epoch %s before it knows that dr is closed", at.Epoch)
+	}
 	var opened string
 	var done sync.WaitGroup
 	done.Go(func() { opened = first(t, p.At("dc"), "dc") })
