@@ -9,7 +9,7 @@ SMALL    := -trimpath -tags nethttpomithttp2 -gcflags=github.com/twmb/franz-go/p
 # What must not wait for the Kubernetes SDK, and is worth the race detector.
 LIGHT     = ./wal/... ./applier/... ./converge/... ./writer/... ./reach/... ./walctl/... ./internal/... $(shell go list ./lab/internal/... | grep -vE 'lab/internal/(program|deploy)$$')
 # What is built on the generated SDK: instrumenting that takes minutes and finds nothing of ours.
-HEAVY    := ./components/... ./stacks/... ./render/... ./infra/... ./engine/standin ./lab ./lab/internal/program ./lab/internal/deploy
+HEAVY    := ./components/... ./stacks/... ./render/... ./infra/... ./engine/standin ./preview/... ./lab ./lab/internal/program ./lab/internal/deploy
 RACE     := $(shell command -v gcc >/dev/null && echo -race)
 # KAFKA=real runs the lab on Apache Kafka and MirrorMaker 2, MIRROR=at-least-once its mirrors without transactions.
 REAL      = $(filter real,$(KAFKA))
@@ -53,6 +53,7 @@ test: deps ## everything that must be true of a commit
 test-engine: engine-tools ## the real Pulumi engine on both stacks, with a stand-in for the provider plugin: preview, up, update, refresh, destroy
 	REDIS_WAL_ENGINE_TOOLS=$(CURDIR)/bin/engine go test -count=1 -timeout 20m ./engine/...
 	REDIS_WAL_ENGINE_TOOLS=$(CURDIR)/bin/engine go test -count=1 -run OneAfterTheOther ./lab
+	REDIS_WAL_ENGINE_TOOLS=$(CURDIR)/bin/engine go test -count=1 -timeout 20m ./preview/...
 
 .PHONY: test-kafka
 test-kafka: KAFKA := real
@@ -140,6 +141,10 @@ golden: ## write the golden resource graphs, the reference tables and the render
 	go test ./applier/config ./applier/internal/app -run Reference -p 1 -update
 	go test ./applier/internal/fencemodel -run EveryRuleIsNeeded -update
 	$(MAKE) render
+
+.PHONY: golden-engine
+golden-engine: engine-tools ## the same for the recorded previews of pull requests and their comments
+	REDIS_WAL_ENGINE_TOOLS=$(CURDIR)/bin/engine go test -count=1 -run PullRequests ./preview/internal/offline -update
 
 .PHONY: render
 render: ## write clusters/<site>: the program as plain manifests for Argo CD

@@ -51,7 +51,7 @@ func Manifests(stack Stack, argo Argo) (map[string]string, error) {
 	stack = stack.With("secrets.source", stacks.SourceExisting)
 	stack.Reveal = true // nothing secret is in it, only the peer's public certificate, which Strimzi wants in a Secret
 	stack.Secrets = nil
-	cfg, err := stack.site()
+	cfg, err := stack.Site()
 	if err != nil {
 		return nil, fmt.Errorf("stack %s: %w", stack.Name, err)
 	}

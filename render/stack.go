@@ -99,7 +99,7 @@ func (s Stack) WithSecrets(secrets map[string]string) Stack {
 // WithDummySecrets is the stack with a made-up value for every secret that it needs and does not have: enough to see what it
 // declares.
 func (s Stack) WithDummySecrets() (Stack, error) {
-	cfg, err := s.site()
+	cfg, err := s.Site()
 	if err != nil {
 		return s, err
 	}
@@ -112,7 +112,8 @@ func (s Stack) WithDummySecrets() (Stack, error) {
 	return s.WithSecrets(dummies), nil
 }
 
-func (s Stack) site() (stacks.Config, error) {
+// Site is the stack's object "site", decoded and with its defaults.
+func (s Stack) Site() (stacks.Config, error) {
 	text, err := json.Marshal(s.Config[stacks.SiteKey])
 	if err != nil {
 		return stacks.Config{}, err
