@@ -78,6 +78,12 @@ func (s *Stack) Configure(ctx context.Context, config render.Stack) error {
 	return nil
 }
 
+// Environ is the environment with which the CLI reaches this stack, for scripts that call it themselves. ConfigFile goes with it.
+func (s *Stack) Environ() []string { return s.w.environ(s.provider) }
+
+// ConfigFile is the file with the stack's configuration and its encrypted secrets.
+func (s *Stack) ConfigFile() string { return s.configFile() }
+
 func (s *Stack) configFile() string { return s.w.path("project", "Pulumi."+s.name+".yaml") }
 
 // file is where the backend keeps the stack's state.

@@ -77,7 +77,16 @@ func Build(ctx context.Context, project, dir string) (binary string, err error) 
 func (w *Workspace) command(ctx context.Context, provider string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, filepath.Join(w.opts.Tools, "pulumi"), args...)
 	cmd.Dir = w.path("project")
-	cmd.Env = append([]string{
+	cmd.Env = w.environ(provider)
+	// As from a terminal: the engine then writes its state before it ends.
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = 30 * time.Second
+	return cmd
+}
+
+// environ is the environment of the CLI.
+func (w *Workspace) environ(provider string) []string {
+	return append([]string{
 		"PATH=" + os.Getenv("PATH"),
 		"HOME=" + w.path("home"),
 		"PULUMI_HOME=" + w.path("home"),
@@ -90,10 +99,6 @@ func (w *Workspace) command(ctx context.Context, provider string, args ...string
 		"PULUMI_DEBUG_PROVIDERS=" + provider,
 		ProgramVariable + "=" + w.opts.Program,
 	}, w.opts.Env...)
-	// As from a terminal: the engine then writes its state before it ends.
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
-	cmd.WaitDelay = 30 * time.Second
-	return cmd
 }
 
 // ProgramVariable is the variable by which the language host in Tools finds the binary of the program.
