@@ -123,6 +123,7 @@ fence-model: ## the model of the fence with the large bounds: each of its search
 check: ## what a reviewer would say first: format, linters and walls, tidy modules
 	$(TOOL) gofumpt -l . | { ! grep .; }
 	$(TOOL) golangci-lint run ./...
+	$(TOOL) actionlint
 	for m in e2e e2e/operator; do (cd $$m && go tool -modfile=$(CURDIR)/tools/go.mod golangci-lint run --config $(CURDIR)/.golangci.yml ./...) || exit 1; done
 	go mod tidy -diff
 	for m in e2e e2e/operator; do (cd $$m && go mod tidy -diff) || exit 1; done

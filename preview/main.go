@@ -165,6 +165,7 @@ func write() *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&out.Stack, "stack", "", "the stack (required)")
+	c.Flags().StringVar(&out.Way, "way", "online", "offline or online: each has a comment of its own")
 	c.Flags().StringVar(&out.Against, "against", "the cluster", "what the program was compared with, in a few words")
 	if err := c.MarkFlagRequired("stack"); err != nil {
 		panic(err)

@@ -28,7 +28,7 @@ for stack in "$@"; do
 	"$work/preview-base" realise --project "$work/base" --program "$work/infra-base" --stack "$stack" --dir "$work/state" || exit 2
 	"$work/preview" compare --program "$work/infra" --stack "$stack" --dir "$work/state" >"$out/$stack.json" || exit 2
 	code=0
-	"$work/preview" comment --stack "$stack" --against "\`${base#origin/}\` ($(git rev-parse --short "$commit"), realised offline; the head is $head)" "$out/$stack.json" >"$out/$stack.md" || code=$?
+	"$work/preview" comment --stack "$stack" --way offline --against "\`${base#origin/}\` ($(git rev-parse --short "$commit"), realised offline; the head is $head)" "$out/$stack.json" >"$out/$stack.md" || code=$?
 	[ $code -le $result ] || result=$code
 done
 exit $result

@@ -14,13 +14,17 @@ const Max = 60_000
 // Comment says what to write.
 type Comment struct {
 	Stack string
+	// Way is how it was found out, such as offline: a pull request has one comment for each stack and way.
+	Way string
 	// Against says in a few words what the program was compared with, such as: main (3f2c1aa), realised by a stand-in.
 	Against string
 	Preview change.Preview
 }
 
-// Marker is the first line of a stack's comment, by which it is found again. People do not see it.
-func Marker(stack string) string { return "<!-- redis-wal preview of " + stack + " -->" }
+// marker is the first line of the comment, by which it is found again. People do not see it.
+func (c Comment) marker() string {
+	return "<!-- redis-wal preview of " + c.Stack + ", " + c.Way + " -->"
+}
 
 // Refused reports why a change must not be merged as it is; nil = it may be.
 func (c Comment) Refused() error {
@@ -43,7 +47,7 @@ func (c Comment) Markdown() string {
 			return text
 		}
 	}
-	return Marker(c.Stack) + "\n### " + c.title() + "\n" // never
+	return c.marker() + "\n### " + c.title() + "\n" // never
 }
 
 // detail is how much is said.
@@ -79,7 +83,7 @@ func (c Comment) title() string {
 func (c Comment) write(d detail) string {
 	var b strings.Builder
 	p := c.Preview
-	fmt.Fprintf(&b, "%s\n### %s\n\n", Marker(c.Stack), c.title())
+	fmt.Fprintf(&b, "%s\n### %s\n\n", c.marker(), c.title())
 	fmt.Fprintf(&b, "Compared with %s.", c.Against)
 	if !p.Incomplete {
 		b.WriteString(" " + stay(p.Same) + ".")

@@ -38,10 +38,10 @@ func TestRecordedPullRequests(t *testing.T) {
 				t.Skip("which object the engine met first was chance")
 			}
 			stack := "dc"
-			if strings.Contains(string(want), "preview of dr") {
+			if strings.Contains(string(want), "preview of dr,") {
 				stack = "dr"
 			}
-			got := comment.Comment{Stack: stack, Against: "`main` (3f2c1aa, realised offline; the head is 77ab012)", Preview: p}.Markdown()
+			got := comment.Comment{Stack: stack, Way: "offline", Against: "`main` (3f2c1aa, realised offline; the head is 77ab012)", Preview: p}.Markdown()
 			if got != string(want) {
 				t.Error(golden.Diff(string(want), got))
 			}
@@ -54,7 +54,7 @@ func text(s string) *string { return &s }
 func TestMarkdown(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("x", 120)
-	c := comment.Comment{Stack: "dc", Against: "main", Preview: change.Preview{Same: 1, Changes: []change.Change{
+	c := comment.Comment{Stack: "dc", Way: "online", Against: "main", Preview: change.Preview{Same: 1, Changes: []change.Change{
 		{Op: change.Forgotten, Kind: "Secret", Namespace: "a", Name: "b", Fields: nil},
 		{Op: change.Changed, Kind: "Secret", Namespace: "a", Name: "`c`", Fields: []change.Field{
 			{Path: "stringData", Old: text(change.Secret), New: text(change.Secret)},
@@ -81,7 +81,7 @@ func TestLongComment(t *testing.T) {
 			}
 			p.Changes = append(p.Changes, c)
 		}
-		c := comment.Comment{Stack: "dc", Against: "main", Preview: p}
+		c := comment.Comment{Stack: "dc", Way: "online", Against: "main", Preview: p}
 		got := c.Markdown()
 		if len(got) > comment.Max || !strings.Contains(got, "deleted: **topic** KafkaTopic `kafka/redis-writes`") || strings.Contains(got, "Shortened") != (n > 1) {
 			t.Errorf("%d changes: %d bytes:\n%.500s", n, len(got), got)

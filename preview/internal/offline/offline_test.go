@@ -115,7 +115,7 @@ func TestPullRequests(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			c := comment.Comment{Stack: tt.stack, Against: "`main` (3f2c1aa, realised offline; the head is 77ab012)", Preview: p}
+			c := comment.Comment{Stack: tt.stack, Way: "offline", Against: "`main` (3f2c1aa, realised offline; the head is 77ab012)", Preview: p}
 			if tt.name != "smaller-volume" { // which of the three is met first is chance
 				golden.Compare(t, filepath.Join("testdata", tt.name+".md"), c.Markdown())
 			}
