@@ -126,7 +126,7 @@ check: ## what a reviewer would say first: format, linters and walls, tidy modul
 	$(TOOL) actionlint
 	for m in e2e e2e/operator; do (cd $$m && go tool -modfile=$(CURDIR)/tools/go.mod golangci-lint run --config $(CURDIR)/.golangci.yml ./...) || exit 1; done
 	go mod tidy -diff
-	for m in e2e e2e/operator; do (cd $$m && go mod tidy -diff) || exit 1; done
+	for m in e2e e2e/operator examples/two-sites; do (cd $$m && go mod tidy -diff) || exit 1; done
 
 .PHONY: bench
 bench: deps build ## speed, memory and size in one table, each beside its target and a peer in the same run (under five minutes)
@@ -141,6 +141,7 @@ golden: ## write the golden resource graphs, the reference tables and the render
 	go test ./stacks/... ./components/... -update
 	go test ./applier/config ./applier/internal/app -run Reference -p 1 -update
 	go test ./applier/internal/fencemodel -run EveryRuleIsNeeded -update
+	go test ./internal/api -update
 	$(MAKE) render
 
 .PHONY: golden-engine

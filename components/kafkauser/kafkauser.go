@@ -38,7 +38,10 @@ type Args struct {
 }
 
 // Secret names a Secret whose key [PasswordKey] is the password.
-type Secret struct{ Namespace, Name string }
+type Secret struct {
+	// Namespace and Name are those of the Kubernetes Secret.
+	Namespace, Name string
+}
 
 // Right allows some operations on one resource or on all resources with a prefix.
 type Right struct {

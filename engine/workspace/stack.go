@@ -50,12 +50,12 @@ func (s *Stack) Configure(ctx context.Context, config render.Stack) error {
 	}
 	values := map[string]any{}
 	for key := range config.Secrets {
-		if secret, ok := file.Config[render.Project+":"+key]; ok {
-			values[render.Project+":"+key] = secret
+		if secret, ok := file.Config[s.w.opts.Name+":"+key]; ok {
+			values[s.w.opts.Name+":"+key] = secret
 		}
 	}
 	for key, value := range config.Config {
-		values[render.Project+":"+key] = value
+		values[s.w.opts.Name+":"+key] = value
 	}
 	file.Config = values
 	if content, err = yaml.Marshal(file); err != nil {
@@ -69,7 +69,7 @@ func (s *Stack) Configure(ctx context.Context, config render.Stack) error {
 	}
 	args := []string{"config", "set-all", "--stack", s.name, "--non-interactive"}
 	for _, key := range slices.Sorted(maps.Keys(config.Secrets)) {
-		args = append(args, "--secret", render.Project+":"+key+"="+config.Secrets[key])
+		args = append(args, "--secret", s.w.opts.Name+":"+key+"="+config.Secrets[key])
 	}
 	if _, err := s.w.run(ctx, s.provider, args...); err != nil {
 		return err
@@ -88,7 +88,7 @@ func (s *Stack) configFile() string { return s.w.path("project", "Pulumi."+s.nam
 
 // file is where the backend keeps the stack's state.
 func (s *Stack) file() string {
-	return s.w.path("state", ".pulumi", "stacks", render.Project, s.name+".json")
+	return s.w.path("state", ".pulumi", "stacks", s.w.opts.Name, s.name+".json")
 }
 
 // State is the stack's state as the backend keeps it.

@@ -7,6 +7,7 @@
 package workspace
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +16,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"time"
+
+	"github.com/comptech-lab/redis-wal/render"
 )
 
 // passphrase encrypts the secrets of a workspace that is thrown away.
@@ -26,6 +29,8 @@ type Options struct {
 	Dir string
 	// Project is the folder with Pulumi.yaml.
 	Project string
+	// Name is the project's name there; empty = that of this project.
+	Name string
 	// Tools is the folder with the CLI (pulumi) and the language host (pulumi-language-go): bin/engine after `make engine-tools`.
 	Tools string
 	// Program is the binary of the Pulumi program; see [Build].
@@ -44,6 +49,7 @@ func New(opts Options) (*Workspace, error) {
 			return nil, fmt.Errorf("%w; `make engine-tools` builds it", err)
 		}
 	}
+	opts.Name = cmp.Or(opts.Name, render.Project)
 	w := &Workspace{opts}
 	for _, dir := range []string{w.path("home"), w.path("state"), w.path("project", "infra")} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -61,7 +67,7 @@ func (w *Workspace) path(parts ...string) string {
 	return filepath.Join(append([]string{w.opts.Dir}, parts...)...)
 }
 
-// Build compiles the project's program into the folder dir. The language host would compile it at every operation, and a
+// Build compiles the project's program, ./infra, into the folder dir. The language host would compile it at every operation, and a
 // binary that somebody else built may be an old one.
 func Build(ctx context.Context, project, dir string) (binary string, err error) {
 	binary = filepath.Join(dir, "infra")

@@ -15,13 +15,13 @@ import (
 
 // Ack says where in the log of this site a record stands.
 type Ack struct {
-	Log       string
+	Log       string      // the topic that it was appended to
 	TopicID   wal.TopicID // of the log when the Producer met it; zero if Kafka did not tell
-	Partition int32
-	Offset    int64
-	Producer  string    // the producer's id
-	Seq       int64     // the record's number among those of Producer and Partition
-	Time      time.Time // the record's timestamp, from which relative expiries count
+	Partition int32       // of the log
+	Offset    int64       // of the record in the partition
+	Producer  string      // the producer's id
+	Seq       int64       // the record's number among those of Producer and Partition
+	Time      time.Time   // the record's timestamp, from which relative expiries count
 }
 
 // Redis is what [Ack.WaitApplied] needs of a client. All clients of go-redis have it.

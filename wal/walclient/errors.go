@@ -32,8 +32,8 @@ var (
 // partitions and lose their order, so the count of a log never changes; the appliers halt, too. A log with another count is a
 // new log, with a cutover.
 type PartitionsChangedError struct {
-	Log      string
-	Was, Now int32
+	Log      string // the topic
+	Was, Now int32  // the counts: when the Producer met it, and now
 }
 
 // Error names the log, both counts and the remedy.
