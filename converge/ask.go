@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -172,6 +173,11 @@ func DigestHeaders(r *kgo.Record) (kind wal.DigestKind, signature []byte) {
 		}
 	}
 	return kind, signature
+}
+
+// Attests reports whether a record of the attest topic is meant as an attestation; else it belongs to a deep check, or is an observation.
+func Attests(r *kgo.Record) bool {
+	return !slices.ContainsFunc(r.Headers, func(h kgo.RecordHeader) bool { return h.Key == wal.HeaderDigest || h.Key == wal.HeaderObservation })
 }
 
 // whole puts together the parts of one site's answer.

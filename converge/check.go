@@ -235,8 +235,8 @@ func (w *watch) poll(ctx context.Context, client *kgo.Client) error {
 		if r.Attrs.IsControl() {
 			return
 		}
-		if kind, _ := DigestHeaders(r); kind != "" {
-			return // of a deep check
+		if !Attests(r) {
+			return
 		}
 		if a, err := wal.ParseAttestation(r.Value); err != nil {
 			w.unreadable++

@@ -60,7 +60,11 @@ func (*fake) Check(context.Context, time.Duration) (converge.Report, error) {
 
 func (*fake) Redis(context.Context) (reach.Redis, error)              { return reach.Redis{}, errNot }
 func (*fake) Values(context.Context, [][]byte) ([]reach.Value, error) { return nil, errNot }
-func (f *fake) Close() error                                          { f.closed.Store(true); return nil }
+func (*fake) Witness(context.Context, wal.Observation) error          { return errNot }
+func (*fake) Witnessed(context.Context, time.Time) ([]wal.Observation, error) {
+	return nil, errNot
+}
+func (f *fake) Close() error { f.closed.Store(true); return nil }
 
 // pipe is one end of two pipes.
 type pipe struct {

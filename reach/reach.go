@@ -4,6 +4,7 @@ package reach
 
 import (
 	"context"
+	"time"
 
 	"github.com/comptech-lab/redis-wal/wal"
 	"github.com/comptech-lab/redis-wal/writer"
@@ -16,6 +17,10 @@ type Site interface {
 	Redis(ctx context.Context) (Redis, error)
 	// Values are the values of keys at the primary now, in the order of the keys, to be shown to a person.
 	Values(ctx context.Context, keys [][]byte) ([]Value, error)
+	// Witness writes down what a place has seen of the other site, on the site's topic of attestations, and returns when Kafka has acknowledged it.
+	Witness(ctx context.Context, o wal.Observation) error
+	// Witnessed are the observations that were written down since a time, in their order, and are signed.
+	Witnessed(ctx context.Context, since time.Time) ([]wal.Observation, error)
 	// Close lets go of the site. What is under way fails.
 	Close() error
 }

@@ -96,12 +96,10 @@ func (d *Direct) Follow(ctx context.Context, since time.Time, each func(wal.Atte
 	tell()
 	return d.consume(ctx, topic, from, func(r *kgo.Record) (bool, error) {
 		next[r.Partition] = r.Offset + 1
-		if !r.Attrs.IsControl() {
-			if kind, _ := converge.DigestHeaders(r); kind == "" {
-				if a, err := wal.ParseAttestation(r.Value); err == nil {
-					if err := each(a); err != nil {
-						return false, err
-					}
+		if !r.Attrs.IsControl() && converge.Attests(r) {
+			if a, err := wal.ParseAttestation(r.Value); err == nil {
+				if err := each(a); err != nil {
+					return false, err
 				}
 			}
 		}

@@ -349,3 +349,14 @@ func (r *Remote) Values(ctx context.Context, keys [][]byte) (values []Value, err
 	err = r.do(ctx, methodValues, keys, &values, nil, nil)
 	return values, err
 }
+
+// Witness implements [Site].
+func (r *Remote) Witness(ctx context.Context, o wal.Observation) error {
+	return r.do(ctx, methodWitness, o, nil, nil, nil)
+}
+
+// Witnessed implements [Site].
+func (r *Remote) Witnessed(ctx context.Context, since time.Time) (all []wal.Observation, err error) {
+	err = r.do(ctx, methodWitnessed, witnessedArgs{since}, &all, nil, nil)
+	return all, err
+}

@@ -212,6 +212,18 @@ func (s *server) do(ctx context.Context, c *call, r request) (any, error) {
 			return nil, err
 		}
 		return s.site.Values(ctx, keys)
+	case methodWitness:
+		o, err := args[wal.Observation](r)
+		if err != nil {
+			return nil, err
+		}
+		return nil, s.site.Witness(ctx, o)
+	case methodWitnessed:
+		a, err := args[witnessedArgs](r)
+		if err != nil {
+			return nil, err
+		}
+		return s.site.Witnessed(ctx, a.Since)
 	}
 	return nil, fmt.Errorf("redis-applier of %s does not know %q; upgrade it", s.site.Identity().Sites.Self, r.Method)
 }

@@ -70,6 +70,8 @@ const (
 	methodCheck       = "check"
 	methodRedis       = "redis"
 	methodValues      = "values"
+	methodWitness     = "witness"
+	methodWitnessed   = "witnessed"
 )
 
 type (
@@ -88,7 +90,8 @@ type (
 		Under   map[int32]string
 		Timeout time.Duration
 	}
-	checkArgs struct{ Timeout time.Duration }
+	checkArgs     struct{ Timeout time.Duration }
+	witnessedArgs struct{ Since time.Time }
 )
 
 // wireHeader is a header; its name may be any bytes, which a JSON text cannot hold.

@@ -22,6 +22,8 @@ type Plan struct {
 	Replay bool
 	// Progress is told of each step, for people. nil = nobody is.
 	Progress func(line string)
+	// Under are the epochs, by partition, that a takeover goes out from: it stops if a partition is in another one by then, and not open at the site. nil = any.
+	Under []wal.Epoch
 	// Opened is called once, when every partition is open at the new site: applications may write there. nil = nobody is told.
 	Opened func()
 }

@@ -110,7 +110,11 @@ func Takeover(ctx context.Context, to Site, p Plan) (*Moved, error) {
 				continue
 			}
 			asked[part] = time.Now()
-			epoch := w.newest[0][part].Epoch.Takeover(id.Sites.Self)
+			now := w.newest[0][part].Epoch
+			if p.Under != nil && p.Under[part] != now {
+				return false, &StopError{Partition: part, Why: fmt.Sprintf("somebody else moved the writer meanwhile (epoch %s)", now), Remedy: "nothing is taken over from them"}
+			}
+			epoch := now.Takeover(id.Sites.Self)
 			activates = append(activates, Control{Partition: part, Activate: &wal.Activate{ID: rand.Text(), Epoch: epoch, Reason: p.Reason}})
 		}
 		if len(activates) == 0 {

@@ -46,6 +46,9 @@ func Follow(ctx context.Context, opts []kgo.Opt, log string, since time.Time, lo
 				}
 				return
 			}
+			if !converge.Attests(r) {
+				return
+			}
 			a, err := wal.ParseAttestation(r.Value)
 			if err != nil {
 				logger.Warn("attestation left out", "topic", topic, "partition", r.Partition, "offset", r.Offset, "error", err)
