@@ -43,6 +43,7 @@ type Site struct {
 	// OnRepair is called once between the reading of a value that is to repair a key and its appending.
 	OnRepair func()
 	seq      map[string]int64
+	seen     []wal.Observation
 }
 
 type partition struct {
@@ -113,7 +114,7 @@ func (s *Site) append(q int32, typ wal.ControlType, payload any, producer string
 	if err != nil {
 		panic(err)
 	}
-	return s.put(wal.Record{Partition: q, Value: value, Timestamp: 1, Headers: append(signer().Headers(q, typ, value),
+	return s.put(wal.Record{Partition: q, Value: value, Timestamp: time.Now().UnixMilli(), Headers: append(signer().Headers(q, typ, value),
 		wal.Header{Key: wal.HeaderProducer, Value: []byte(producer)}, wal.Header{Key: wal.HeaderSeq, Value: strconv.AppendInt(nil, seq, 10)})})
 }
 
@@ -281,16 +282,20 @@ func (s *Site) decide(q int32, part *partition) {
 	part.at = b.To
 	switch {
 	case b.Barrier != nil:
-		a := b.To.Attest(s.ids, q, b.Barrier.Origin, &b.Barrier.Barrier)
-		s.attested = append(s.attested, a)
+		s.attest(b.To.Attest(s.ids, q, b.Barrier.Origin, &b.Barrier.Barrier))
 		if b.Barrier.Origin == wal.Local {
 			part.barrier = max(part.barrier, b.Barrier.Number)
 		}
 	case b.Fence != nil:
-		s.attested = append(s.attested, b.To.AttestFence(s.ids, q, wal.AttestedFence{
+		s.attest(b.To.AttestFence(s.ids, q, wal.AttestedFence{
 			Type: b.Fence.Type, ID: b.Fence.ID, Origin: s.ids.Name(b.Fence.Origin), Counted: b.Fence.Counted,
 		}))
 	}
+}
+
+func (s *Site) attest(a wal.Attestation) {
+	a.Time = time.Now().UnixMilli()
+	s.attested = append(s.attested, a)
 }
 
 // execute does what Redis would. A value that is dumped is JSON.
@@ -450,6 +455,39 @@ func (s *Site) Mark(_ context.Context, _ writer.List, marks []writer.Mark) error
 		}
 	}
 	return nil
+}
+
+// Witness implements ifdown.Site.
+func (s *Site) Witness(_ context.Context, o wal.Observation) error {
+	s.pair.mu.Lock()
+	defer s.pair.mu.Unlock()
+	if s.dead {
+		return ErrDead
+	}
+	s.seen = append(s.seen, o)
+	return nil
+}
+
+// Witnessed implements ifdown.Site.
+func (s *Site) Witnessed(_ context.Context, since time.Time) (out []wal.Observation, err error) {
+	s.pair.mu.Lock()
+	defer s.pair.mu.Unlock()
+	if s.dead {
+		return nil, ErrDead
+	}
+	for _, o := range s.seen {
+		if o.Until >= since.UnixMilli() {
+			out = append(out, o)
+		}
+	}
+	return out, nil
+}
+
+// Dead reports whether nobody answers.
+func (s *Site) Dead() bool {
+	s.pair.mu.Lock()
+	defer s.pair.mu.Unlock()
+	return s.dead
 }
 
 // Keep puts a copy into a list, as an applier does after Redis has refused a command.
