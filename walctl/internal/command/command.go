@@ -14,8 +14,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/comptech-lab/redis-wal/reach"
+	"github.com/comptech-lab/redis-wal/wal"
 	"github.com/comptech-lab/redis-wal/walctl/internal/contexts"
 	"github.com/comptech-lab/redis-wal/walctl/internal/status"
+	"github.com/comptech-lab/redis-wal/writer/ifdown"
 )
 
 // The exit codes. What they mean for a verb is in its help.
@@ -30,6 +32,8 @@ const (
 type Site interface {
 	status.Site
 	Values(ctx context.Context, keys [][]byte) ([]reach.Value, error)
+	Witness(ctx context.Context, o wal.Observation) error
+	Witnessed(ctx context.Context, since time.Time) ([]wal.Observation, error)
 	Close() error
 }
 
@@ -47,10 +51,12 @@ type Env struct {
 	Screen         bool // stdout is a terminal, and can be drawn anew
 	Now            func() time.Time
 	Open           Opener
-	Version        string
-	Patience       time.Duration // with a site that does not answer status; 0 = status.Patience
-	Reach          time.Duration // how long a site that is needed may take to be reached; 0 = 30 s
-	Every          time.Duration // that status --watch looks; 0 = 2 s
+	// Look looks at a site; nil = reach.Look.
+	Look     func(ctx context.Context, t reach.Target) (ifdown.Seen, string)
+	Version  string
+	Patience time.Duration // with a site that does not answer status; 0 = status.Patience
+	Reach    time.Duration // how long a site that is needed may take to be reached; 0 = 30 s
+	Every    time.Duration // that status --watch looks; 0 = 2 s
 }
 
 // exitError is how a verb ends that is not done.

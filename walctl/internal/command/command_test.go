@@ -16,10 +16,12 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/comptech-lab/redis-wal/reach"
 	"github.com/comptech-lab/redis-wal/wal"
 	"github.com/comptech-lab/redis-wal/walctl/internal/command"
 	"github.com/comptech-lab/redis-wal/walctl/internal/contexts"
 	"github.com/comptech-lab/redis-wal/walctl/internal/twosites"
+	"github.com/comptech-lab/redis-wal/writer/ifdown"
 )
 
 // The scripts in testdata run walctl in this process, on two sites in memory.
@@ -68,6 +70,15 @@ func TestScenarios(t *testing.T) {
 				return nil
 			}),
 			"epoch": verb(epoch),
+			"later": verb(func(s *script, _ *testscript.TestScript, args []string) error {
+				d, err := time.ParseDuration(args[0])
+				s.world.Later(d)
+				return err
+			}),
+			"look": verb(func(s *script, _ *testscript.TestScript, args []string) error { // what is seen of dc; nothing = what is so
+				s.look = ifdown.Seen(strings.Join(args, ""))
+				return nil
+			}),
 		},
 		Setup: func(env *testscript.Env) error {
 			env.Values[key{}] = &script{}
@@ -85,6 +96,7 @@ var places = regexp.MustCompile(`"place": "([0-9/]+)"`)
 type script struct {
 	world  *twosites.World
 	answer string // what the user types; empty = nobody is there
+	look   ifdown.Seen
 }
 
 func verb(f func(*script, *testscript.TestScript, []string) error) func(*testscript.TestScript, bool, []string) {
@@ -156,6 +168,15 @@ func run(ctx context.Context, s *script, getenv func(string) string, args []stri
 		Lookup:       func(name string) (string, bool) { v := getenv(name); return v, v != "" },
 		ConfigFolder: func() (string, error) { return "", errors.New("there is none") },
 		Now:          time.Now, Version: "v1.2.3", Patience: 300 * time.Millisecond, Reach: 500 * time.Millisecond, Every: 20 * time.Millisecond,
+		Look: func(_ context.Context, t reach.Target) (ifdown.Seen, string) {
+			switch {
+			case s.look != "":
+				return s.look, "so says the test"
+			case s.world.IsDown("dc"):
+				return ifdown.Silent, strings.Join(t.Kafka, " ") + " refused"
+			}
+			return ifdown.Answered, "it answers"
+		},
 		Open: func(ctx context.Context, how contexts.Site) (command.Site, error) {
 			site := s.world.Site(how.Exec[0])
 			if site == nil {

@@ -16,21 +16,39 @@ import (
 
 func (p *program) takeoverVerb() *cobra.Command {
 	var m moveFlags
+	var f ifDownFlags
 	c := &cobra.Command{
 		Use: "takeover --to SITE", Short: "make a site the writer although the other one is gone", Args: cobra.NoArgs,
 		Long: exits(`Opens the stream of the site in each partition, without asking the other site. What the other site acknowledged and the mirror has not brought is not here: what is
 known of that is shown first. When the other site returns, it fences its own stream as soon as it hears of the takeover, and both sites are called diverged until its
 tail is settled. What clients have written at this site before, and was fenced, is replayed in order; it may overwrite newer values.
 
-While the other site is well, use walctl cutover: it loses nothing.`,
+While the other site is well, use walctl cutover: it loses nothing.
+
+With --if-down it is for a scheduler, and takes over only if two places that do not share a way to the other site have found it silent for so long, and a person has been
+there since the last time (docs/runbook.md).`,
 			`  0  done
   1  refused or not wanted; nothing was written
   2  nothing was written: the site does not answer, or usage or configuration is wrong
-  3  begun and not ended: run it again`),
-		Example: "  walctl takeover --to dr --reason \"dc has no power\"",
-		RunE:    func(c *cobra.Command, _ []string) error { return p.takeover(c.Context(), m) },
+  3  begun and not ended: run it again
+`+ifDownExits),
+		Example: `  walctl takeover --to dr --reason "dc has no power"
+  walctl takeover --to dr --if-down 60s --place mgmt
+  walctl takeover --to dr --if-down 60s --place mgmt --witness`,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if c.Flags().Changed("if-down") {
+				return p.ifDown(c.Context(), m, f)
+			}
+			for _, flag := range []string{"place", "looks", "cool-down", "witness", "kafka", "kafka-tls"} {
+				if c.Flags().Changed(flag) {
+					return fmt.Errorf("--%s is for --if-down only", flag)
+				}
+			}
+			return p.takeover(c.Context(), m)
+		},
 	}
 	m.declare(p, c)
+	f.declare(c)
 	return c
 }
 

@@ -5,6 +5,7 @@ package twosites
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -44,6 +45,9 @@ type Site struct {
 	down       bool
 	refuses    int // how many appends are taken until all are refused; -1 = all are taken
 	halted     map[int32]bool
+	seen       []wal.Observation
+	controls   map[int32][]wal.Record // activates of a partition, as they stand in the log
+	ago        time.Duration          // how long ago activates are said to have been appended
 }
 
 var _ reach.Site = (*Site)(nil)
@@ -55,6 +59,7 @@ func New(partitions int32) *World {
 		w.sites[name] = &Site{
 			w: w, name: name, peer: []string{"dr", "dc"}[i], topic: wal.TopicID{byte(i + 1)}, positions: make([]wal.Position, partitions), refuses: -1, halted: map[int32]bool{},
 			lists: map[writer.List][]writer.Copy{}, marks: map[wal.CopyID]wal.Class{}, closings: make([][]wal.Closing, partitions), data: map[string]string{}, executed: map[string]bool{},
+			controls: map[int32][]wal.Record{},
 		}
 	}
 	for _, s := range w.sites {
@@ -215,6 +220,8 @@ func (s *Site) decide(c writer.Control, o wal.Origin) int64 {
 		if counts {
 			s.close(c.Partition, c.Activate)
 			p.Epoch, p.Activate, p.Activated = c.Activate.Epoch, c.Activate.ID, p.Next
+			value, _ := json.Marshal(c.Activate) // it has no field that could fail
+			s.controls[c.Partition] = append(s.controls[c.Partition], wal.Record{Partition: c.Partition, Offset: p.Next, Value: value, Timestamp: time.Now().UnixMilli()})
 			for i := range p.Streams {
 				p.Streams[i] = wal.Stream{FencedN: p.Streams[i].FencedN}
 			}
@@ -313,9 +320,59 @@ func (s *Site) Ends(ctx context.Context) (writer.Ends, error) {
 	return e, nil
 }
 
-// Records implements [reach.Site]: there are none to be read.
-func (s *Site) Records(ctx context.Context, _ int32, _, _ int64, _ func(wal.Record) error) error {
-	return s.silent(ctx)
+// Records implements [reach.Site]: there are none to be read but activates.
+func (s *Site) Records(ctx context.Context, partition int32, from, to int64, each func(wal.Record) error) error {
+	if err := s.silent(ctx); err != nil {
+		return err
+	}
+	s.w.mu.Lock()
+	all, ago := slices.Clone(s.controls[partition]), s.ago
+	s.w.mu.Unlock()
+	for _, r := range all {
+		if r.Offset < from || r.Offset >= to {
+			continue
+		}
+		r.Timestamp -= ago.Milliseconds()
+		if err := each(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Later has activates of before be so much older at both sites.
+func (w *World) Later(d time.Duration) {
+	w.do(func() {
+		for _, s := range w.sites {
+			s.ago = d
+		}
+	})
+}
+
+// Witness implements [reach.Site].
+func (s *Site) Witness(ctx context.Context, o wal.Observation) error {
+	if err := s.silent(ctx); err != nil {
+		return err
+	}
+	s.w.do(func() { s.seen = append(s.seen, o) })
+	return nil
+}
+
+// Witnessed implements [reach.Site].
+func (s *Site) Witnessed(ctx context.Context, _ time.Time) ([]wal.Observation, error) {
+	if err := s.silent(ctx); err != nil {
+		return nil, err
+	}
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	return slices.Clone(s.seen), nil
+}
+
+// IsDown reports whether a site answers nobody.
+func (w *World) IsDown(site string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.sites[site].down
 }
 
 // Checkpoints implements [reach.Site].
