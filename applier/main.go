@@ -35,6 +35,7 @@ const usage = `usage: redis-applier COMMAND
   run              replay the log into the local Redis until SIGTERM
   check [--json]   prove that both sites have decided the same, or say where they differ
   check --deep     and compare their data, key by key
+  takeover         [--json] make this site the writer if the other one is down, seen from two places; for a scheduler
   ctl              serve this site to an operator's program on stdin and stdout
   print-config     print the environment that run would go by, defaults included, or all that is wrong with it
   version          print the version
@@ -49,6 +50,7 @@ check --deep takes
 
 EXIT STATUS
   run:    0 stopped, 1 start me again, 2 usage or configuration, 4 stopped while every owned partition was halted
+  takeover: 0 nothing to do, 1 refused, 2 could not tell (usage and configuration included), 3 begun and not ended: run it again, 4 taken over
   ctl:    0 its input has ended, or it was told to stop, 1 the stream broke, 2 configuration
   print-config: 0 printed, 2 configuration
   check:  0 converged, 1 diverged or (--deep) keys differ, 2 could not tell (usage and configuration included)
@@ -76,6 +78,8 @@ func run(ctx context.Context, args []string, lookup config.Lookup, stdin io.Read
 			return exitUsage
 		}
 		return runCheck(ctx, lookup, o, stdout, stderr)
+	case command == "takeover" && (len(rest) == 0 || len(rest) == 1 && rest[0] == "--json"):
+		return runTakeover(ctx, lookup, len(rest) == 1, stdout, stderr)
 	case command == "ctl" && len(rest) == 0:
 		return runCtl(ctx, lookup, stdin, stdout, stderr)
 	case command == "print-config" && len(rest) == 0:

@@ -2,6 +2,7 @@ package stacks_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -178,6 +179,26 @@ func TestBadConfig(t *testing.T) {
 			"an unknown peer policy",
 			[]change{{"check.peer", "sometimes"}},
 			[]string{`check.peer: "sometimes": want require, report or off`},
+		},
+		{
+			"an automatic takeover without a writer",
+			[]change{{"log.firstWriter", nil}, {"autoTakeover.enabled", true}},
+			[]string{"autoTakeover.enabled: is on, but log.firstWriter is empty: both sites write then, and there is nothing to take over; name the first writer at both sites, or leave it off"},
+		},
+		{
+			"an automatic takeover in haste",
+			[]change{{"log.firstWriter", "dc"}, {"autoTakeover", map[string]any{"enabled": true, "after": "5s", "looks": 1, "coolDown": "1m", "schedule": "often"}}},
+			[]string{
+				"autoTakeover.after: 5s: want a duration from 30s to 1h0m0s",
+				"autoTakeover.looks: 1: want at least 3: one lost packet is no reason",
+				"autoTakeover.coolDown: 1m0s: want a duration from 10m0s to 168h0m0s",
+				`autoTakeover.schedule: "often": want five fields as cron has them, such as * * * * *`,
+			},
+		},
+		{
+			"an automatic takeover of a long name",
+			[]change{{"log.firstWriter", "dc"}, {"autoTakeover.enabled", true}, {"redis.name", strings.Repeat("a", 44)}},
+			[]string{fmt.Sprintf("redis.name: %q has 44 characters; autoTakeover makes a CronJob %s-takeover, whose name may have 52", strings.Repeat("a", 44), strings.Repeat("a", 44))},
 		},
 		{
 			"no address of the peer",

@@ -121,6 +121,27 @@ type Check struct {
 	FirstWriter string `env:"APPLIER_CHECK_FIRST_WRITER"`
 }
 
+// The least that makes sense for a [Takeover]: below, a restart of a broker looks like the end of a site.
+const (
+	LeastIfDown = 30 * time.Second // in a deployment; a drill may be faster
+	LeastLooks  = 3
+)
+
+// Takeover is what `redis-applier takeover` needs: what an applier of the site does, and what is looked at of the peer.
+type Takeover struct {
+	Run
+	// PeerBrokers are addresses of the peer's Kafka that can be reached from here, host:port. Nothing is read there: it is only seen whether anything answers.
+	PeerBrokers []string `env:"APPLIER_TAKEOVER_PEER_BROKERS, required"`
+	// PeerTLS says whether those addresses speak TLS.
+	PeerTLS bool `env:"APPLIER_TAKEOVER_PEER_TLS, default=false"`
+	// IfDown is how long the peer must have been silent, seen from here and from another place.
+	IfDown time.Duration `env:"APPLIER_TAKEOVER_IF_DOWN, default=60s"`
+	// Looks is how often the peer is looked at in that time, at least.
+	Looks int `env:"APPLIER_TAKEOVER_LOOKS, default=5"`
+	// CoolDown is how long nothing is done after the writer was moved, by whomever.
+	CoolDown time.Duration `env:"APPLIER_TAKEOVER_COOL_DOWN, default=1h"`
+}
+
 // PoisonPolicy is the value of APPLIER_POISON.
 type PoisonPolicy string
 
@@ -267,6 +288,21 @@ func (c Check) Validate() error {
 	}
 	if c.FirstWriter != "" && c.FirstWriter != c.Site && c.FirstWriter != c.Peer {
 		errs = append(errs, fmt.Errorf("APPLIER_CHECK_FIRST_WRITER=%q: want %s, %s or nothing", c.FirstWriter, c.Site, c.Peer))
+	}
+	return errors.Join(errs...)
+}
+
+// Validate reports every value that cannot work, each with its variable's name and what to write instead.
+func (c Takeover) Validate() error {
+	errs := []error{c.Run.Validate(), validateAddrs("APPLIER_TAKEOVER_PEER_BROKERS", c.PeerBrokers)}
+	if c.IfDown <= 0 {
+		errs = append(errs, fmt.Errorf("APPLIER_TAKEOVER_IF_DOWN=%s: want more than 0s, such as 60s", c.IfDown))
+	}
+	if c.Looks < LeastLooks {
+		errs = append(errs, fmt.Errorf("APPLIER_TAKEOVER_LOOKS=%d: want at least %d", c.Looks, LeastLooks))
+	}
+	if c.CoolDown < c.IfDown {
+		errs = append(errs, fmt.Errorf("APPLIER_TAKEOVER_COOL_DOWN=%s: want at least APPLIER_TAKEOVER_IF_DOWN, %s", c.CoolDown, c.IfDown))
 	}
 	return errors.Join(errs...)
 }

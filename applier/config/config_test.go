@@ -124,6 +124,19 @@ func TestRoundTrip(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(gotCheck, check) {
 		t.Errorf("got  %+v, %v\nwant %+v", gotCheck, err, check)
 	}
+	takeover := config.Takeover{Run: run, PeerBrokers: []string{"c:1", "d:2"}, PeerTLS: true, IfDown: 90 * time.Second, Looks: 7, CoolDown: 2 * time.Hour}
+	requireAllSet(t, takeover)
+	gotTakeover, err := config.ReadTakeover(env(toMap(takeover.Environ())))
+	if err != nil || !reflect.DeepEqual(gotTakeover, takeover) {
+		t.Errorf("got  %+v, %v\nwant %+v", gotTakeover, err, takeover)
+	}
+	takeover.PeerBrokers, takeover.Looks, takeover.CoolDown = []string{"c"}, 2, time.Minute
+	err = takeover.Validate()
+	for _, want := range []string{`APPLIER_TAKEOVER_PEER_BROKERS: "c": want host:port`, "APPLIER_TAKEOVER_LOOKS=2: want at least 3", "APPLIER_TAKEOVER_COOL_DOWN=1m0s: want at least"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want it to contain %q", err, want)
+		}
+	}
 }
 
 func TestDefaults(t *testing.T) {

@@ -21,6 +21,9 @@ func ReadRun(lookup Lookup) (Run, error) { return read[Run](lookup) }
 // ReadCheck reads and validates the environment of `redis-applier check`. The error holds all problems at once.
 func ReadCheck(lookup Lookup) (Check, error) { return read[Check](lookup) }
 
+// ReadTakeover reads and validates the environment of `redis-applier takeover`. The error holds all problems at once.
+func ReadTakeover(lookup Lookup) (Takeover, error) { return read[Takeover](lookup) }
+
 // lookuper adapts a Lookup to go-envconfig.
 type lookuper Lookup
 
@@ -111,6 +114,12 @@ func (c Run) Environ() []Var { return environ(reflect.ValueOf(c)) }
 
 // Environ writes the environment that [ReadCheck] reads back as c.
 func (c Check) Environ() []Var { return environ(reflect.ValueOf(c)) }
+
+// Environ writes the environment that [ReadTakeover] reads back as c.
+func (c Takeover) Environ() []Var { return environ(reflect.ValueOf(c)) }
+
+// DefaultTakeover is a Takeover with every default filled in and nothing else.
+func DefaultTakeover() Takeover { return defaults[Takeover]() }
 
 // DefaultRun is a Run with every default filled in and nothing else.
 func DefaultRun() Run { return defaults[Run]() }

@@ -30,7 +30,7 @@ func TestReference(t *testing.T) {
 	for _, c := range []struct {
 		what string
 		of   reflect.Type
-	}{{"variables", reflect.TypeFor[config.Run]()}, {"variables of check", reflect.TypeFor[config.Check]()}} {
+	}{{"variables", reflect.TypeFor[config.Run]()}, {"variables of check", reflect.TypeFor[config.Check]()}, {"variables of takeover", reflect.TypeFor[config.Takeover]()}} {
 		var table strings.Builder
 		table.WriteString("| variable | default | what |\n|---|---|---|\n")
 		for _, f := range reflect.VisibleFields(c.of) {

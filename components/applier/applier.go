@@ -103,6 +103,11 @@ func (c Credentials) Files(name string, identity *config.Identity, kafka *config
 	return files
 }
 
+// RedisFiles are files with the mount of the Redis password, and the path of its file.
+func (c Credentials) RedisFiles(files []kube.Files) (_ []kube.Files, password string) {
+	return append(files, kube.Files{Volume: "redis", Dir: redisDir, Secret: c.Redis}), redisDir + "/password"
+}
+
 // KafkaCAConfigMap is the name of the ConfigMap with the brokers' CA.
 func KafkaCAConfigMap(name string) string { return name + "-kafka-ca" }
 
@@ -182,10 +187,10 @@ func (a Args) environ() ([]config.Var, error) {
 
 // configure fills in what the pod decides.
 func (a *Args) configure() []kube.Files {
-	files := a.Credentials.Files(a.Name, &a.Config.Identity, &a.Config.Kafka)
-	a.Config.RedisPasswordFile = redisDir + "/password"
+	files, password := a.Credentials.RedisFiles(a.Credentials.Files(a.Name, &a.Config.Identity, &a.Config.Kafka))
+	a.Config.RedisPasswordFile = password
 	a.Config.Listen = fmt.Sprintf("$(POD_IP):%d", Port) // POD_IP is set by the kubelet
-	return append(files, kube.Files{Volume: "redis", Dir: redisDir, Secret: a.Credentials.Redis})
+	return files
 }
 
 // Overlay is the environment that says run, changed by env. A variable that begins with APPLIER_ must be one of [Tunable],

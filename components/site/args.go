@@ -35,6 +35,8 @@ type Args struct {
 	Applier Applier `json:"applier"`
 	// Check is the convergence check at the end of a deployment.
 	Check Check `json:"check"`
+	// AutoTakeover makes this site the writer without a person, if the peer is down.
+	AutoTakeover AutoTakeover `json:"autoTakeover,omitzero"`
 	// Images says where images come from and how they are pulled.
 	Images workload.Images `json:"images"`
 	// Network says which pods may talk to which.
@@ -194,6 +196,20 @@ type Check struct {
 	Peer string `json:"peer"`
 	// Timeout is how long the check waits for both sites.
 	Timeout time.Duration `json:"timeout"`
+}
+
+// AutoTakeover makes this site the writer without a person, if the peer is down: seen from here and by a witness in a third place (docs/runbook.md). It needs log.firstWriter.
+type AutoTakeover struct {
+	// Enabled says whether a CronJob looks at the peer's Kafka, and takes over.
+	Enabled bool `json:"enabled"`
+	// After is how long the peer must have been silent.
+	After time.Duration `json:"after"`
+	// Looks is how often it is looked at in that time, at least.
+	Looks int `json:"looks"`
+	// CoolDown is how long nothing is done after the writer was moved, by whomever.
+	CoolDown time.Duration `json:"coolDown"`
+	// Schedule is when a look begins, as cron has it.
+	Schedule string `json:"schedule"`
 }
 
 // Storage is about the volumes of Redis.

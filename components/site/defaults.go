@@ -55,6 +55,11 @@ func (a Args) WithDefaults() Args {
 	fill(&a.Check.Peer, "require")
 	fill(&a.Check.Timeout, 2*time.Minute)
 
+	fill(&a.AutoTakeover.After, time.Minute)
+	fill(&a.AutoTakeover.Looks, 5)
+	fill(&a.AutoTakeover.CoolDown, time.Hour)
+	fill(&a.AutoTakeover.Schedule, "* * * * *")
+
 	fill(&a.Images.PullPolicy, "IfNotPresent")
 	a.Network = a.Network.WithDefaults()
 

@@ -19,6 +19,8 @@ type Names struct {
 	Applier string
 	// Convergence is the Job.
 	Convergence string
+	// Takeover is the CronJob.
+	Takeover string
 	// Clients is the ConfigMap for the applications.
 	Clients string
 	// ApplierKafkaSecret and CheckKafkaSecret have the Kafka passwords in the namespace of the pods.
@@ -35,6 +37,7 @@ func NamesOf(a Args) Names {
 		Group:  log + "-applier",
 		Mirror: log + "-mirror",
 		Redis:  redis, Applier: redis + "-applier", Convergence: redis + "-convergence", Clients: redis + "-clients",
+		Takeover:           redis + "-takeover",
 		ApplierKafkaSecret: redis + "-kafka-applier", CheckKafkaSecret: redis + "-kafka-check",
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 	"github.com/comptech-lab/redis-wal/components/monitoring"
 	"github.com/comptech-lab/redis-wal/components/redis"
 	"github.com/comptech-lab/redis-wal/components/storage"
+	"github.com/comptech-lab/redis-wal/components/takeover"
 	"github.com/comptech-lab/redis-wal/components/topic"
 	"github.com/comptech-lab/redis-wal/components/workload"
 )
@@ -33,6 +35,9 @@ func (a Args) storage() storage.Args {
 
 func (a Args) redis() redis.Args {
 	secrets := a.secrets()
+	if a.AutoTakeover.Enabled { // it reads the checkpoints
+		a.Network.Clients = append(slices.Clip(a.Network.Clients), workload.Pods{PodLabels: takeover.PodLabels(NamesOf(a).Takeover)})
+	}
 	return redis.Args{
 		Name: a.Redis.Name, Namespace: a.Namespace.Name, Image: a.Redis.Image, ExporterImage: a.Redis.ExporterImage,
 		Replicas: a.Redis.Replicas, Port: a.Redis.Port, MaxMemory: a.Redis.MaxMemory, Resources: a.Redis.Resources, Backlog: a.Redis.Backlog,
@@ -219,13 +224,26 @@ func (a Args) convergence() (convergence.Args, error) {
 	}, err
 }
 
+func (a Args) takeover() takeover.Args {
+	names, appliers := NamesOf(a), a.applier()
+	c := config.DefaultTakeover()
+	c.Run = appliers.Config
+	c.PeerBrokers, c.PeerTLS = a.PeerKafka.Bootstrap, *a.PeerKafka.TLS
+	c.IfDown, c.Looks, c.CoolDown = a.AutoTakeover.After, a.AutoTakeover.Looks, a.AutoTakeover.CoolDown
+	return takeover.Args{
+		Name: names.Takeover, Namespace: a.Namespace.Name, Image: a.Applier.Image, Schedule: a.AutoTakeover.Schedule, Config: c,
+		Credentials: appliers.Credentials, KafkaCAOf: names.Applier, Images: a.Images, Network: a.Network,
+		Kafka: appliers.Kafka, Redis: appliers.Redis, RedisPorts: appliers.RedisPorts,
+	}
+}
+
 // desired is a hash of what decides the data and the way that they take: of plain values only, so that it is known in a
 // preview, and of no secret. The check runs again when it changes. How many do the work, and how much room they have, decides
 // neither.
 func (a Args) desired() (string, error) {
 	a.Applier.Replicas, a.Mirror.Replicas, a.Redis.Replicas, a.Sentinel.Replicas, a.Sentinel.Quorum = 0, 0, 0, 0, 0
 	a.Redis.Storage, a.Storage.Backup, a.Storage.Snapshot = Volume{}, storage.Backup{}, storage.Snapshot{}
-	a.Monitoring = Monitoring{}
+	a.Monitoring, a.AutoTakeover = Monitoring{}, AutoTakeover{}
 	a.Producers = nil // whoever may append, the records are decided alike
 	text, err := json.Marshal(a)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/comptech-lab/redis-wal/components/mirror"
 	"github.com/comptech-lab/redis-wal/components/redis"
 	"github.com/comptech-lab/redis-wal/components/site"
+	"github.com/comptech-lab/redis-wal/components/takeover"
 	"github.com/comptech-lab/redis-wal/components/workload"
 	"github.com/comptech-lab/redis-wal/render"
 )
@@ -217,6 +218,28 @@ func TestWhoMayTalkToWhom(t *testing.T) {
 		{"the mirror to the peer", worker, internet, 9094, "", true},
 		{"Prometheus to the mirror", prometheus, worker, 9404, "", true},
 		{"the mirror to Redis", worker, ours, 6379, "", false},
+	})
+}
+
+// What takes over without a person reaches both Kafkas and the site's own Redis, and nothing else; it is a stranger where it is off.
+func TestWhoMayTalkToTheTakeover(t *testing.T) {
+	t.Parallel()
+	a := args()
+	a.Kafka.Namespace, a.Kafka.CA = "kafka", certificate
+	ours, kafka := redisPod("data", "redis"), broker("kafka", "events")
+	it := pod{"data", takeover.PodLabels("redis-takeover")}
+	policiesOf(run(t, map[string]site.Args{"x": a})).check(t, []connection{{"takeover to Redis, though it is off", it, ours, 6379, "", false}})
+	a.AutoTakeover.Enabled, a.Log.FirstWriter = true, a.Name
+	policiesOf(run(t, map[string]site.Args{"x": a})).check(t, []connection{
+		{"takeover to Redis", it, ours, 6379, "", true},
+		{"takeover to Sentinel", it, sentinelPod("data", "redis"), 26379, "", true},
+		{"takeover to Kafka", it, kafka, 9095, "", true},
+		{"takeover to the peer's Kafka", it, internet, 9094, "", true},
+		{"takeover to DNS", it, dns, 53, "UDP", true},
+		{"takeover to the internet", it, internet, 443, "", false},
+		{"takeover to another Redis", it, redisPod("data", "carts"), 6379, "", false},
+		{"takeover to the applier", it, applierPod("data", "redis"), 9180, "", false},
+		{"anybody to the takeover", prometheus, it, 9180, "", false},
 	})
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/comptech-lab/redis-wal/components/monitoring"
 	"github.com/comptech-lab/redis-wal/components/redis"
 	"github.com/comptech-lab/redis-wal/components/storage"
+	"github.com/comptech-lab/redis-wal/components/takeover"
 	"github.com/comptech-lab/redis-wal/components/topic"
 )
 
@@ -117,6 +118,13 @@ func (s *Site) build(ctx *pulumi.Context, name string, args Args) error {
 			return err
 		}
 		whole = append(whole, monitors)
+	}
+	if args.AutoTakeover.Enabled {
+		t, err := takeover.New(ctx, name+"-takeover", args.takeover(), inRedis, after(appliers))
+		if err != nil {
+			return err
+		}
+		whole = append(whole, t)
 	}
 	told, err := s.clients(ctx, name, args, inRedis)
 	if err != nil {

@@ -13,9 +13,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/comptech-lab/redis-wal/applier/config"
 	"github.com/comptech-lab/redis-wal/components/applier"
 	"github.com/comptech-lab/redis-wal/components/mirror"
 	"github.com/comptech-lab/redis-wal/components/redis"
+	"github.com/comptech-lab/redis-wal/components/takeover"
 	"github.com/comptech-lab/redis-wal/components/workload"
 )
 
@@ -53,6 +55,7 @@ func (a Args) Validate() error {
 	if strings.Contains(a.Images.Registry, "://") {
 		c.add("images.registry", "%q: want a host and path without a scheme, such as registry.example.com/mirror", a.Images.Registry)
 	}
+	c.autoTakeover(a)
 	c.network(a.Network)
 	c.storage(a)
 	c.monitoring(a.Monitoring)
@@ -270,6 +273,25 @@ func (c *checker) applier(a Args) {
 	for _, name := range slices.Sorted(maps.Keys(a.Applier.Env)) {
 		_, err := applier.Overlay(sampleRun(), map[string]string{name: a.Applier.Env[name]})
 		c.add1("applier.env", err)
+	}
+}
+
+func (c *checker) autoTakeover(a Args) {
+	t := a.AutoTakeover
+	c.between("autoTakeover.after", t.After, config.LeastIfDown, time.Hour)
+	c.atLeast("autoTakeover.looks", t.Looks, config.LeastLooks, ": one lost packet is no reason")
+	c.between("autoTakeover.coolDown", t.CoolDown, max(10*time.Minute, t.After), max(a.Log.Retention, 10*time.Minute)) // what the log has dropped is not known any more
+	if !cronFields.MatchString(t.Schedule) {
+		c.add("autoTakeover.schedule", "%q: want five fields as cron has them, such as * * * * *", t.Schedule)
+	}
+	if !t.Enabled {
+		return
+	}
+	if a.Log.FirstWriter == "" {
+		c.add("autoTakeover.enabled", "is on, but log.firstWriter is empty: both sites write then, and there is nothing to take over; name the first writer at both sites, or leave it off")
+	}
+	if n := NamesOf(a).Takeover; len(n) > takeover.MaxName {
+		c.add("redis.name", "%q has %d characters; autoTakeover makes a CronJob %s, whose name may have %d", a.Redis.Name, len(a.Redis.Name), n, takeover.MaxName)
 	}
 }
 

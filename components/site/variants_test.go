@@ -71,6 +71,9 @@ func variants() []variant {
 			a.Applier.Replicas, a.Applier.Env = 2, map[string]string{"APPLIER_VERBOSITY": "debug", "GODEBUG": "madvdontneed=1"}
 			a.Check.Peer, a.Check.Timeout, a.Log.FirstWriter = "report", time.Minute, "west"
 		}},
+		{"automatic takeover", func(a *site.Args) {
+			a.AutoTakeover, a.Log.FirstWriter = site.AutoTakeover{Enabled: true, After: 90 * time.Second, Schedule: "*/2 * * * *"}, "west"
+		}},
 	}
 }
 

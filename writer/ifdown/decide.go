@@ -42,11 +42,8 @@ const (
 	DefaultCoolDown = time.Hour
 )
 
-// The least that makes sense: below, a restart of a broker or a slow failover looks like the end of a site.
-const (
-	MinAfter = 30 * time.Second
-	MinLooks = 3
-)
+// MinLooks is the least that makes sense: one lost packet is no reason.
+const MinLooks = 3
 
 // Validate reports what cannot work, for a site and its peer.
 func (c Config) Validate(sites wal.Sites) error {
