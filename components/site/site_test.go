@@ -103,7 +103,7 @@ func TestTwoSitesInOneCluster(t *testing.T) {
 func TestChildren(t *testing.T) {
 	t.Parallel()
 	a := args()
-	a.Namespace.Create, a.Storage.Class.Create, a.Monitoring.Enabled = true, true, true
+	a.Namespace.Create, a.Storage.Class.Create, a.Monitoring.Enabled, a.AutoTakeover.Enabled, a.Log.FirstWriter = true, true, true, true, a.Name
 	a.Storage.Backup.Schedule, a.Storage.Snapshot.Schedule = "0 1 * * *", "0 * * * *"
 	a.Kafka.Namespace, a.Kafka.CA, a.PeerKafka.CA = "kafka", certificate, []string{certificate}
 	g := run(t, map[string]site.Args{"x": a})
