@@ -13,6 +13,7 @@ var meaningless = map[string]bool{
 	"PersistentVolumeClaim":    true,
 	"RecurringJob":             true,
 	"BackupTarget":             true,
+	"CronJob":                  true, // what it runs is run by a drill
 	"Service":                  true, // the appliers' is for Prometheus; those of Redis are the operator's
 	"PodMonitor":               true,
 	"ServiceMonitor":           true,

@@ -170,7 +170,7 @@ EXIT STATUS
 	f.StringVar(&p.context, "context", "", "the two sites that are meant, by their name in that file")
 	f.StringVar(&p.site, "site", "", "the site to ask, for verbs that ask one")
 	f.BoolVar(&p.json, "json", false, "one JSON object to stdout, and nothing else")
-	root.AddCommand(p.statusVerb(), p.cutoverVerb(), p.takeoverVerb(), p.failbackVerb(), p.listVerb(fencedList), p.listVerb(dlqList), p.checkVerb(), p.configVerb(), p.versionVerb())
+	root.AddCommand(p.statusVerb(), p.cutoverVerb(), p.takeoverVerb(), p.failbackVerb(), p.listVerb(fencedList), p.listVerb(dlqList), p.checkVerb(), p.configVerb(), p.versionVerb(), p.drillVerb())
 	p.complete(root, "context", func(f *contexts.File) []string { return f.Names() })
 	p.complete(root, "site", p.siteNames)
 	return root

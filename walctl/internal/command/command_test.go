@@ -75,6 +75,7 @@ func TestScenarios(t *testing.T) {
 				s.world.Later(d)
 				return err
 			}),
+			"ignore": verb(func(s *script, _ *testscript.TestScript, args []string) error { s.world.Ignore(args[0]); return nil }),
 			"look": verb(func(s *script, _ *testscript.TestScript, args []string) error { // what is seen of dc; nothing = what is so
 				s.look = ifdown.Seen(strings.Join(args, ""))
 				return nil

@@ -14,7 +14,7 @@ import (
 	"github.com/comptech-lab/redis-wal/writer"
 )
 
-// The records of the two sites, what they do to the keys, and the lists. Redis knows one command here: SET KEY VALUE.
+// The records of the two sites, what they do to the keys, and the lists. Redis knows two commands here: SET KEY VALUE, and DEL KEY.
 
 // counted is a record that a site has counted of its own stream.
 type counted struct {
@@ -96,8 +96,17 @@ func (s *Site) count(r wal.Record, o wal.Origin) {
 	if err != nil {
 		panic(err)
 	}
-	s.data[string(op.Commands[0][1])] = string(op.Commands[0][2])
+	switch key := string(op.Commands[0][1]); string(op.Commands[0][0]) {
+	case s.w.ignored:
+	case "DEL":
+		delete(s.data, key)
+	default:
+		s.data[key] = string(op.Commands[0][2])
+	}
 }
+
+// Ignore has both sites' Redis ignore a command.
+func (w *World) Ignore(command string) { w.do(func() { w.ignored = command }) }
 
 // first reports whether no record with the value of that header was counted before.
 func (s *Site) first(r *wal.Record, header string, o wal.Origin) bool {

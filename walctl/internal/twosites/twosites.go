@@ -23,7 +23,8 @@ type World struct {
 	mu         sync.Mutex
 	partitions int32
 	sites      map[string]*Site
-	cut        bool // the mirrors
+	cut        bool   // the mirrors
+	ignored    string // a command
 	changed    chan struct{}
 	ids        int
 }
