@@ -69,9 +69,6 @@ func (c *Config) Spacing() time.Duration {
 // Patience is how long a silent site is looked at before it is given up to tell whether it is down: the other place may not have said so yet.
 func (c *Config) Patience() time.Duration { return 3 * c.After }
 
-// fresh is how old what another place has seen may be.
-func (c *Config) fresh() time.Duration { return 2*c.After + time.Minute }
-
 // stale is how old a site's own attestation may be for its appliers to be well: they publish one for each partition every ten seconds.
 const stale = time.Minute
 
@@ -248,8 +245,8 @@ func elsewhere(c *Config, f *Facts) (places string, d Decision, ok bool) {
 		case !o.Silent:
 			missing = fmt.Sprintf("%s found that it answers, and has not looked since", place)
 		case place == f.Sites.Peer || place == f.Sites.Self: // it shares this site's way there, or its fate
-		case f.Now.Sub(until) > c.fresh():
-			missing = fmt.Sprintf("%s looked last %s ago", place, f.Now.Sub(until).Round(time.Second))
+		case !until.After(first): // that was another time
+			missing = fmt.Sprintf("%s looked last %s ago, and not since it is silent here", place, f.Now.Sub(until).Round(time.Second))
 		case lasted < c.After || o.Looks < c.Looks:
 			missing = fmt.Sprintf("%s has looked %d times in %s only", place, o.Looks, lasted.Round(time.Second))
 		default:

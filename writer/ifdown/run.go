@@ -169,7 +169,7 @@ func (r *run) ask(ctx context.Context) error {
 func (r *run) told(ctx context.Context) ([]wal.Observation, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, askTime, fmt.Errorf("it did not answer within %s", askTime))
 	defer cancel()
-	return r.to.Witnessed(ctx, time.Now().Add(-r.c.fresh()-skew))
+	return r.to.Witnessed(ctx, time.Now().Add(-2*r.c.Patience()-skew))
 }
 
 // act takes the site over.

@@ -29,13 +29,13 @@ func writerDrills() []Drill {
 		{Name: "stale-writer", Fault: "a planned cutover, and an application that goes on writing at the old site", Needs: one, Short: true, Run: staleWriter, End: same},
 		{
 			Name: "takeover", Fault: "dc gone, with records that nobody has at dr; the applications move by themselves; takeover; dc returns; failback, cutover back",
-			Needs: one, Short: true, Run: takeoverAndBack, End: same,
+			Needs: one, Short: true, Run: takeoverAndBack(byHand), End: same,
 		},
 		{Name: "two-takeovers", Fault: "no network between the sites, and each taken over by somebody; then failback", Needs: one, Run: twoTakeovers, End: same},
 		{Name: "cutover-mm2", Fault: "five planned cutovers to dr and back", Needs: once, Run: cutovers(5), End: same},
 		{
 			Name: "takeover-mm2", Fault: "dc gone, with records that nobody has at dr; the applications move by themselves; takeover; dc returns; failback, cutover back",
-			Needs: once, Run: takeoverAndBack, End: same,
+			Needs: once, Run: takeoverAndBack(byHand), End: same,
 		},
 	}
 }
@@ -185,7 +185,21 @@ func (t *Traffic) written() map[int]bool {
 	return out
 }
 
-func takeoverAndBack(ctx context.Context, s *Scene) error {
+// takeoverAndBack has dc go away, dr taken over in some way, and dc return. Take returns how many records were replayed that were written at dr before.
+func takeoverAndBack(take func(ctx context.Context, s *Scene, to *reach.Direct) (fenced int, err error)) func(context.Context, *Scene) error {
+	return func(ctx context.Context, s *Scene) error { return s.takenOver(ctx, take) }
+}
+
+// byHand is a takeover by a person.
+func byHand(ctx context.Context, _ *Scene, to *reach.Direct) (fenced int, err error) {
+	m, err := writer.Takeover(ctx, to, writer.Plan{Replay: true, Reason: "drill", Timeout: patience})
+	if err != nil {
+		return 0, err
+	}
+	return len(m.Fenced), nil
+}
+
+func (s *Scene) takenOver(ctx context.Context, take func(ctx context.Context, s *Scene, to *reach.Direct) (fenced int, err error)) error {
 	if err := s.Load.Stop(ctx); err != nil {
 		return err
 	}
@@ -218,11 +232,11 @@ func takeoverAndBack(ctx context.Context, s *Scene) error {
 		return err
 	}
 	defer end()
-	m, err := writer.Takeover(ctx, y, writer.Plan{Replay: true, Reason: "drill", Timeout: patience})
+	fenced, err := take(ctx, s, y)
 	if err != nil {
 		return err
 	}
-	s.Saw("takeover; %d records that were written at %s before it were replayed", len(m.Fenced), s.B)
+	s.Saw("takeover; %d records that were written at %s before it were replayed", fenced, s.B)
 	if err := s.Last(ctx, time.Second); err != nil {
 		return err
 	}

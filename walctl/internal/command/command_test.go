@@ -76,6 +76,18 @@ func TestScenarios(t *testing.T) {
 				return err
 			}),
 			"ignore": verb(func(s *script, _ *testscript.TestScript, args []string) error { s.world.Ignore(args[0]); return nil }),
+			"witness": func(ts *testscript.TestScript, _ bool, _ []string) { // one at mgmt runs again and again from now on
+				ctx, cancel := context.WithCancel(context.Background())
+				ended := make(chan struct{})
+				ts.Defer(func() { cancel(); <-ended })
+				s, getenv := ts.Value(key{}).(*script), ts.Getenv
+				go func() {
+					defer close(ended)
+					for ctx.Err() == nil {
+						run(ctx, s, getenv, strings.Fields("takeover --to dr --if-down 200ms --looks 3 --place mgmt --kafka dc:9094 --witness"))
+					}
+				}()
+			},
 			"look": verb(func(s *script, _ *testscript.TestScript, args []string) error { // what is seen of dc; nothing = what is so
 				s.look = ifdown.Seen(strings.Join(args, ""))
 				return nil
