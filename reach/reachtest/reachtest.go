@@ -48,6 +48,7 @@ func Run(t *testing.T, open func(t *testing.T, lookup config.Lookup) reach.Site)
 		{"values", values},
 		{"checkpoints", checkpoints},
 		{"a tail", tail},
+		{"observations", observations},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
