@@ -14,7 +14,9 @@ type Opening struct {
 	// Sealed says that the stream of the epoch's site is closed: somebody moves the writer.
 	Sealed bool
 	// Gone says that the log holds the activate no more: retention deleted it. Reason and Time are empty then.
-	Gone   bool
+	Gone bool
+	// Unknown says that the site does not know where the activate stands, because its Redis was filled from the peer since. Reason and Time are empty then, too.
+	Unknown bool
 	Reason string // for people; see [wal.Activate]
 	Time   int64  // when the activate was appended, ms since 1970, by the clock of whoever did
 }
@@ -45,6 +47,9 @@ func Openings(ctx context.Context, at Site) ([]Opening, error) {
 			writes = wal.Mirrored
 		}
 		o.Sealed = c.Streams[writes].Sealed
+		if o.Unknown = c.Activated < 0; o.Unknown {
+			continue
+		}
 		if o.Gone = c.Activated < ends.Start[p]; o.Gone {
 			continue
 		}

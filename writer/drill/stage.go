@@ -92,8 +92,8 @@ func fresh(openings []writer.Opening, peer map[string]string) (Begun, error) {
 			return Begun{}, refused("partition %d is sealed in epoch %s: a cutover is under way, or was interrupted; end it with `walctl cutover --to %s`, and move the writer back by another one if it was a drill", p, o.Epoch, peer[o.Epoch.Site])
 		case o.Epoch.Site != home:
 			return Begun{}, refused("not every partition has the same writer: end the cutover that was interrupted with `walctl cutover`")
-		case o.Gone && o.Epoch.Minor == 0:
-			return Begun{}, refused("the log holds the activate of epoch %s no more, so whether a person took over cannot be told: move the writer with `walctl cutover` first", o.Epoch)
+		case (o.Gone || o.Unknown) && o.Epoch.Minor == 0:
+			return Begun{}, refused("the activate of epoch %s is not in the log any more, or not known here, so whether a person took over cannot be told: move the writer with `walctl cutover` first", o.Epoch)
 		case ifdown.Automatic(o): // a drill must not look like a person
 			return Begun{}, refused("epoch %s was opened by an automatic takeover, and nobody has been there since: settle it with `walctl failback`, and move the writer with `walctl cutover`", o.Epoch)
 		}

@@ -35,7 +35,7 @@ func TestFind(t *testing.T) {
 		"somebody else's, further":        {[]writer.Opening{home, at("dr", "")}, drill.Begun{}, "same writer"},
 		"no epoch":                        {[]writer.Opening{{}, {}}, drill.Begun{}, "no epoch"},
 		"two at once":                     {[]writer.Opening{out, at("dr", "drill X2: dc to dr")}, drill.Begun{}, "two drills"},
-		"a takeover older than the log":   {[]writer.Opening{{Epoch: wal.Epoch{Generation: 1, Site: "dc"}, Gone: true}}, drill.Begun{}, "no more"},
+		"a takeover older than the log":   {[]writer.Opening{{Epoch: wal.Epoch{Generation: 1, Site: "dc"}, Gone: true}}, drill.Begun{}, "not in the log any more"},
 		"a cutover older than the log":    {[]writer.Opening{{Epoch: wal.Epoch{Generation: 1, Minor: 1, Site: "dc"}, Gone: true}}, drill.Begun{Stage: drill.Fresh, Home: "dc", Away: "dr"}, ""},
 		"a takeover that nobody has seen": {[]writer.Opening{at("dc", ifdown.Reason+": dr was silent")}, drill.Begun{}, "automatic takeover"},
 	} {

@@ -214,6 +214,8 @@ func permitted(c *Config, f *Facts) (Decision, bool) {
 			return because(Refuse, "partition %d has no epoch: both sites write, and there is nothing to take over; `walctl cutover` makes one the writer", i), false
 		case p.Sealed:
 			return because(Refuse, "partition %d is sealed in epoch %s: somebody moves the writer; that is left to them", i, p.Epoch), false
+		case p.Unknown:
+			return because(Unknown, "partition %d: the Redis of %s was filled from its peer, and it is not known here when epoch %s was opened, and by whom", i, f.Sites.Self, p.Epoch), false
 		case p.Gone && p.Epoch.Minor == 0: // a takeover, by whomever
 			return because(Unknown, "partition %d: the log holds the activate of epoch %s no more, so whether a person took over cannot be told", i, p.Epoch), false
 		case p.Gone: // planned, and older than the log

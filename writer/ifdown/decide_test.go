@@ -114,6 +114,9 @@ func TestDecide(t *testing.T) {
 		"a takeover older than the log": {func(_ *ifdown.Config, f *ifdown.Facts) {
 			f.Own[1].Opening = writer.Opening{Epoch: wal.Epoch{Generation: 2, Site: "dc"}, Gone: true}
 		}, ifdown.Unknown, "cannot be told"},
+		"a site that was filled from its peer": {func(_ *ifdown.Config, f *ifdown.Facts) {
+			f.Own[1].Opening = writer.Opening{Epoch: wal.Epoch{Generation: 2, Minor: 1, Site: "dc"}, Unknown: true}
+		}, ifdown.Unknown, "filled from its peer"},
 		"a cutover older than the log": {func(_ *ifdown.Config, f *ifdown.Facts) {
 			f.Own[1].Opening = writer.Opening{Epoch: wal.Epoch{Generation: 2, Minor: 1, Site: "dc"}, Gone: true}
 		}, ifdown.Act, ""},

@@ -239,7 +239,7 @@ func TestPageShowsWhatIsThere(t *testing.T) {
 			t.Errorf("walctl%s: got %d\n%s%s", m[1], code, stdout, stderr)
 		}
 	}
-	for _, verb := range []string{"status", "cutover", "takeover", "failback", "fenced list", "fenced show", "fenced replay", "fenced drop", "dlq list", "dlq show", "dlq replay", "dlq drop", "check", "config view", "config contexts", "config use", "version", "completion bash"} {
+	for _, verb := range []string{"status", "cutover", "takeover", "failback", "fenced list", "fenced show", "fenced replay", "fenced drop", "dlq list", "dlq show", "dlq replay", "dlq drop", "check", "drill", "config view", "config contexts", "config use", "version", "completion bash"} {
 		if !seen[verb] {
 			t.Errorf("docs/walctl.md shows no `walctl %s`", verb)
 		}
