@@ -25,7 +25,7 @@ func TestLook(t *testing.T) {
 	plain, scram := kafkaAt(t), kafkaAt(t, kfake.EnableSASL(), kfake.Superuser("SCRAM-SHA-512", "admin", "secret"))
 	secure := kafkaAt(t, kfake.TLS(certified(t, tls.NoClientCert)))
 	mutual := kafkaAt(t, kfake.TLS(certified(t, tls.RequireAnyClientCert)))
-	refused := refusing(t)
+	const refused = "127.0.0.1:1" // nobody listens there: tests get other ports
 	mute := listen(t, func(c net.Conn) { _, _ = io.Copy(io.Discard, c) })
 	hangsUp := listen(t, func(net.Conn) {})
 	redis := listen(t, func(c net.Conn) { _, _ = c.Write([]byte("-NOAUTH Authentication required.\r\n")) })
@@ -85,17 +85,6 @@ func kafkaAt(t *testing.T, opts ...kfake.Opt) string {
 	}
 	t.Cleanup(c.Close)
 	return c.ListenAddrs()[0]
-}
-
-// refusing is an address that nobody listens at.
-func refusing(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
 }
 
 // listen serves each connection, once a first byte has come, and closes it then.
