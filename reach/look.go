@@ -55,10 +55,10 @@ func Look(ctx context.Context, t Target) (ifdown.Seen, string) {
 	out := said{ifdown.Unclear, "there is nothing to look at"}
 	var silent []string
 	for a := range answers {
-		switch {
-		case a.seen == ifdown.Answered:
+		switch a.seen {
+		case ifdown.Answered:
 			return a.seen, a.why
-		case a.seen == ifdown.Unclear:
+		case ifdown.Unclear:
 			out = a
 		default:
 			silent = append(silent, a.why)

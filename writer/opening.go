@@ -17,8 +17,8 @@ type Opening struct {
 	Gone bool
 	// Unknown says that the site does not know where the activate stands, because its Redis was filled from the peer since. Reason and Time are empty then, too.
 	Unknown bool
-	Reason string // for people; see [wal.Activate]
-	Time   int64  // when the activate was appended, ms since 1970, by the clock of whoever did
+	Reason  string // for people; see [wal.Activate]
+	Time    int64  // when the activate was appended, ms since 1970, by the clock of whoever did
 }
 
 // Openings are the openings of all partitions, by partition. A partition without an epoch has the zero Opening.

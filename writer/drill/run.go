@@ -9,16 +9,14 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/comptech-lab/redis-wal/reach"
 	"github.com/comptech-lab/redis-wal/wal"
 	"github.com/comptech-lab/redis-wal/writer"
 )
 
-// Site is one site as a drill reaches it.
-type Site interface {
-	writer.Site
-	// Values are the values of keys at the primary now, in the order of the keys.
-	Values(ctx context.Context, keys [][]byte) ([]reach.Value, error)
+// Value is what a key holds at a site: a string as Go quotes it, or nothing.
+type Value struct {
+	There  bool
+	Quoted string
 }
 
 // Prefix is what the keys of the smoke test begin with.
@@ -40,6 +38,8 @@ type Plan struct {
 	// LagBudget and Timeout are those of each cutover; see [writer.Plan].
 	LagBudget int64
 	Timeout   time.Duration
+	// Read reads keys at a site's primary, in the order of the keys.
+	Read func(ctx context.Context, site string, keys [][]byte) ([]Value, error)
 	// Progress is told of each step, for people. nil = nobody is.
 	Progress func(line string)
 	// Opened is called when every partition is open at a site: applications may write there. nil = nobody is told.
@@ -66,7 +66,7 @@ type Smoke struct {
 }
 
 // Look reads how far a drill has got at two sites.
-func Look(ctx context.Context, at Site) (Begun, error) {
+func Look(ctx context.Context, at writer.Site) (Begun, error) {
 	openings, err := writer.Openings(ctx, at)
 	if err != nil {
 		return Begun{}, err
@@ -75,7 +75,7 @@ func Look(ctx context.Context, at Site) (Begun, error) {
 }
 
 // Run begins a drill, or goes on with one. A smoke test that fails does not keep it from going back; it is in what was done. On an error the Done says how far it has got.
-func Run(ctx context.Context, b Begun, sites map[string]Site, p Plan) (*Done, error) {
+func Run(ctx context.Context, b Begun, sites map[string]writer.Site, p Plan) (*Done, error) {
 	if p.Progress == nil {
 		p.Progress = func(string) {}
 	}
@@ -87,7 +87,7 @@ func Run(ctx context.Context, b Begun, sites map[string]Site, p Plan) (*Done, er
 		out.ID = rand.Text()[:10]
 	}
 	home, away := sites[b.Home], sites[b.Away]
-	move := func(from, to Site, reason string) (*writer.Moved, error) {
+	move := func(from, to writer.Site, reason string) (*writer.Moved, error) {
 		if p.Reason != "" {
 			reason += ": " + p.Reason
 		}
@@ -109,7 +109,7 @@ func Run(ctx context.Context, b Begun, sites map[string]Site, p Plan) (*Done, er
 		if p.Timeout > 0 {
 			within = min(within, p.Timeout)
 		}
-		out.Smoke = smoke(ctx, out.ID, away, home, within)
+		out.Smoke = p.smoke(ctx, out.ID, away, home, within)
 	}
 	p.Progress(fmt.Sprintf("drill %s: the writer goes back to %s", out.ID, b.Home))
 	out.Back, err = move(away, home, reasonBack(out.ID, b.Home))
@@ -117,27 +117,28 @@ func Run(ctx context.Context, b Begun, sites map[string]Site, p Plan) (*Done, er
 }
 
 // smoke writes a key in each partition by the log at the writer, waits until both sites have them, and deletes them so that both sites know.
-func smoke(ctx context.Context, id string, at, other Site, within time.Duration) *Smoke {
+func (p *Plan) smoke(ctx context.Context, id string, at, other writer.Site, within time.Duration) *Smoke {
 	ctx, cancel := context.WithTimeoutCause(ctx, within, fmt.Errorf("the smoke test was not done within %s", within))
 	defer cancel()
 	partitions := at.Identity().Partitions
 	out := &Smoke{Keys: int(partitions), Readable: map[string]float64{}, Gone: map[string]float64{}}
 	keys := make([][]byte, partitions)
-	for p := range keys {
-		keys[p] = keyOf(id, int32(p), partitions)
+	for q := range keys {
+		keys[q] = keyOf(id, int32(q), partitions)
 	}
-	put := func(p int, key []byte) [][]byte {
-		return [][]byte{[]byte("SET"), key, value(id, p), []byte("PX"), strconv.AppendInt(nil, life.Milliseconds(), 10)}
+	put := func(q int, key []byte) [][]byte {
+		return [][]byte{[]byte("SET"), key, value(id, q), []byte("PX"), strconv.AppendInt(nil, life.Milliseconds(), 10)}
 	}
 	remove := func(_ int, key []byte) [][]byte { return [][]byte{[]byte("DEL"), key} }
-	there := func(p int, v *reach.Value) bool { return v.Text == strconv.Quote(string(value(id, p))) }
-	gone := func(_ int, v *reach.Value) bool { return v.Type == "none" }
+	there := func(q int, v Value) bool { return v.Quoted == strconv.Quote(string(value(id, q))) }
+	gone := func(_ int, v Value) bool { return !v.There }
+	names := []string{at.Identity().Sites.Self, other.Identity().Sites.Self}
 	err := write(ctx, at, id+"-set", keys, put)
 	if err == nil {
-		err = await(ctx, []Site{at, other}, keys, there, out.Readable)
+		err = p.await(ctx, names, keys, there, out.Readable)
 	}
 	if err2 := write(ctx, at, id+"-del", keys, remove); err2 == nil { // also what may have come half-way
-		err = errors.Join(err, await(ctx, []Site{at, other}, keys, gone, out.Gone))
+		err = errors.Join(err, p.await(ctx, names, keys, gone, out.Gone))
 	} else {
 		err = errors.Join(err, fmt.Errorf("the keys %s%s:* are not deleted; they end after %s: %w", Prefix, id, life, err2))
 	}
@@ -159,7 +160,7 @@ func keyOf(id string, partition, partitions int32) []byte {
 }
 
 // write appends a command for each key, as data that counts like any other: signed, so that no producer's rights are needed.
-func write(ctx context.Context, at Site, id string, keys [][]byte, command func(p int, key []byte) [][]byte) error {
+func write(ctx context.Context, at writer.Site, id string, keys [][]byte, command func(p int, key []byte) [][]byte) error {
 	points, err := at.Checkpoints(ctx)
 	if err != nil {
 		return err
@@ -180,24 +181,23 @@ func write(ctx context.Context, at Site, id string, keys [][]byte, command func(
 }
 
 // await waits until all keys are as they should be at all sites, and notes how long that took.
-func await(ctx context.Context, sites []Site, keys [][]byte, right func(p int, v *reach.Value) bool, took map[string]float64) error {
+func (p *Plan) await(ctx context.Context, sites []string, keys [][]byte, right func(q int, v Value) bool, took map[string]float64) error {
 	began := time.Now()
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for {
 		var waiting []string
-		for _, s := range sites {
-			name := s.Identity().Sites.Self
+		for _, name := range sites {
 			if _, done := took[name]; done {
 				continue
 			}
-			values, err := s.Values(ctx, keys)
+			values, err := p.Read(ctx, name, keys)
 			if err != nil {
 				return fmt.Errorf("the keys at %s: %w", name, err)
 			}
 			wrong := 0
-			for p := range values {
-				if !right(p, &values[p]) {
+			for q, v := range values {
+				if !right(q, v) {
 					wrong++
 				}
 			}

@@ -188,7 +188,17 @@ func rehearsal(ctx context.Context, s *Scene) error {
 		return fmt.Errorf("a drill would be %s at %s, want a fresh one at %s", begun.Stage, begun.Home, s.A)
 	}
 	s.Fault()
-	done, err := drill.Run(ctx, begun, map[string]drill.Site{s.A: x, s.B: y}, drill.Plan{Reason: "drill of the lab", Timeout: patience, Opened: s.Load.Move})
+	at := map[string]*reach.Direct{s.A: x, s.B: y}
+	done, err := drill.Run(ctx, begun, map[string]writer.Site{s.A: x, s.B: y}, drill.Plan{
+		Reason: "drill of the lab", Timeout: patience, Opened: s.Load.Move,
+		Read: func(ctx context.Context, site string, keys [][]byte) (out []drill.Value, err error) {
+			values, err := at[site].Values(ctx, keys)
+			for _, v := range values {
+				out = append(out, drill.Value{There: v.Type != "none", Quoted: v.Text})
+			}
+			return out, err
+		},
+	})
 	if err != nil {
 		return err
 	}

@@ -111,9 +111,9 @@ func (p *program) drill(ctx context.Context, f drillFlags) error {
 		return p.drilled(&r, exitRefused, err)
 	}
 	var appended atomic.Bool
-	sites := map[string]drill.Site{s.names[0]: drilling{a, recorder{a, &appended}}, s.names[1]: drilling{b, recorder{b, &appended}}}
+	sites := map[string]writer.Site{s.names[0]: recorder{a, &appended}, s.names[1]: recorder{b, &appended}}
 	began := p.Now()
-	done, err := drill.Run(ctx, begun, sites, drill.Plan{Reason: f.reason, LagBudget: f.budget, Timeout: f.timeout, Progress: p.progress})
+	done, err := drill.Run(ctx, begun, sites, drill.Plan{Reason: f.reason, LagBudget: f.budget, Timeout: f.timeout, Read: s.read, Progress: p.progress})
 	r.ID, r.Smoke, r.Seconds = done.ID, done.Smoke, p.Now().Sub(began).Seconds()
 	if done.Out != nil {
 		r.Out = movedOf(done.Out)
@@ -124,15 +124,18 @@ func (p *program) drill(ctx context.Context, f drillFlags) error {
 	return p.drilled(&r, drillExit(done, err, appended.Load() || begun.Stage != drill.Fresh), err)
 }
 
-// drilling is a site whose appends are noted.
-type drilling struct {
-	Site
-	noting recorder
-}
-
-// Append implements [writer.Site].
-func (d drilling) Append(ctx context.Context, controls []writer.Control) ([]int64, error) {
-	return d.noting.Append(ctx, controls)
+// read reads the keys of a drill.
+func (s *sites) read(ctx context.Context, site string, keys [][]byte) ([]drill.Value, error) {
+	at, err := s.need(ctx, site)
+	if err != nil {
+		return nil, err
+	}
+	values, err := at.Values(ctx, keys)
+	out := make([]drill.Value, len(values))
+	for i := range values {
+		out[i] = drill.Value{There: values[i].Type != "none", Quoted: values[i].Text}
+	}
+	return out, err
 }
 
 // drillExit is how a drill ended; begun says that something stands in the log.
