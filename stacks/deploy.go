@@ -20,7 +20,7 @@ import (
 //  4. the log with its attestations, the list of what was not applied, and that of what was fenced
 //  5. who may use them: appliers, check, the two mirrors that meet here, the producers
 //  6. the mirror that brings here what was first appended at the peer; nobody waits for it
-//  7. the appliers, which replay the log into Redis
+//  7. the appliers, which replay the log into Redis; if wanted, what makes this site the writer when the other one is down
 //  8. the check that both sites hold the same data; it fails the deployment if they do not
 //
 // A change that would destroy, or that an operator would ignore, fails in the preview.

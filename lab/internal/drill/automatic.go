@@ -6,10 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os/exec"
 	"strings"
 	"time"
 
+	"github.com/comptech-lab/redis-wal/lab/internal/await"
 	"github.com/comptech-lab/redis-wal/reach"
 	"github.com/comptech-lab/redis-wal/writer"
 	"github.com/comptech-lab/redis-wal/writer/drill"
@@ -18,7 +20,7 @@ import (
 
 // The drills of this file are about what acts without a person: what the CronJob runs is run at dr, and a witness looks from a third place, the lab itself.
 func automaticDrills() []Drill {
-	one := Needs{Writer: true}
+	one, once := Needs{Writer: true}, Needs{Real: true, Writer: true}
 	same := End{Same: true}
 	return []Drill{
 		{
@@ -26,6 +28,10 @@ func automaticDrills() []Drill {
 			Needs: one, Short: true, Run: takeoverAndBack(byItself), End: same,
 		},
 		{Name: "false-alarm", Fault: "no network between the sites, while dc is written; what would take dr over runs again and again", Needs: one, Short: true, Run: falseAlarm, End: same},
+		{
+			Name: "auto-takeover-mm2", Fault: "the Kafka of dc killed, with records that nobody has at dr; the applications move by themselves; nobody is there, and dr takes over; dc returns; failback, cutover back",
+			Needs: once, Run: takeoverAndBack(byItself), End: same,
+		},
 		{Name: "walctl-drill", Fault: "what walctl drill does: a planned cutover to dr, a smoke test, and back", Needs: one, Short: true, Run: rehearsal, End: same},
 	}
 }
@@ -112,11 +118,22 @@ func wants(r ifdown.Report, err error, exit int, why string) error {
 	return err
 }
 
+// die has the Kafka of dc answer nobody. The embedded one cannot be killed without losing its records: then it is looked for where nobody is.
+func (s *Scene) die() (addrs []string, back func(context.Context) error, err error) {
+	k := s.Kafka(s.A)
+	if err := k.Hold(); err == nil {
+		return k.Addrs(), k.Release, nil
+	}
+	addrs, err = s.nobody()
+	return addrs, func(context.Context) error { return nil }, err
+}
+
 func byItself(ctx context.Context, s *Scene, to *reach.Direct) (fenced int, err error) {
-	gone, err := s.nobody()
+	gone, back, err := s.die()
 	if err != nil {
 		return 0, err
 	}
+	defer func() { err = errors.Join(err, back(ctx)) }()
 	r, err := s.automatic(ctx, s.B, gone)
 	if err := wants(r, err, ifdown.ExitUnknown, "alone"); err != nil { // no witness yet
 		return 0, err
@@ -128,8 +145,28 @@ func byItself(ctx context.Context, s *Scene, to *reach.Direct) (fenced int, err 
 		return 0, err
 	}
 	s.Saw("%s", r.Why)
+	if err := s.readable(ctx, s.B); err != nil {
+		return 0, err
+	}
 	again, err := s.automatic(ctx, s.B, gone)
 	return r.Fenced, wants(again, err, ifdown.ExitNothing, "writer already")
+}
+
+// readable waits until a site holds what its own applications have written by now, before anybody came.
+func (s *Scene) readable(ctx context.Context, site string) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, errors.New("the takeover was to replay them"))
+	defer cancel()
+	want := s.Load.lengths()
+	maps.DeleteFunc(want, func(key string, _ int) bool { return !strings.HasPrefix(key, "ledger:"+site+":") })
+	c := reader(s.Redis(site))
+	defer func() { _ = c.Close() }()
+	return await.True(ctx, "what was written at "+site+" to be readable there", func(ctx context.Context) error {
+		n, err := missing(ctx, c, want)
+		if err == nil && n > 0 {
+			err = fmt.Errorf("%d records are missing", n)
+		}
+		return err
+	})
 }
 
 func falseAlarm(ctx context.Context, s *Scene) error {
