@@ -5,6 +5,7 @@ package reach
 import (
 	"context"
 
+	"github.com/comptech-lab/redis-wal/reach/snapshot"
 	"github.com/comptech-lab/redis-wal/wal"
 	"github.com/comptech-lab/redis-wal/writer"
 )
@@ -16,6 +17,11 @@ type Site interface {
 	Redis(ctx context.Context) (Redis, error)
 	// Values are the values of keys at the primary now, in the order of the keys, to be shown to a person.
 	Values(ctx context.Context, keys [][]byte) ([]Value, error)
+	// Snapshot hands on all keys of the site's Redis as they are at one moment, the appliers' own too. It asks a replica that has come as far as the primary had when it was
+	// called, and the primary only if there is none; begun is told which, before the first key. What each gets is valid until it returns.
+	Snapshot(ctx context.Context, begun func(Taken), each func(snapshot.Entry) error) error
+	// Fill begins to fill the site's Redis from its peer's. From then on no applier joins it.
+	Fill(ctx context.Context, how Refill) (Filling, error)
 	// Close lets go of the site. What is under way fails.
 	Close() error
 }
@@ -30,6 +36,9 @@ type Redis struct {
 	Replicas   []Replica `json:"replicas"`   // those of the primary first, then those that only a Sentinel knows
 	// Checkpoints are those of all partitions, by partition; null where there is none.
 	Checkpoints []*wal.Checkpoint `json:"checkpoints"`
+	// Meta is what is fixed for the log that it is filled from; null: there is none.
+	Meta *wal.Meta     `json:"meta"`
+	Held snapshot.Held `json:"held"`
 }
 
 // Replica is one replica.

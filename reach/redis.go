@@ -11,6 +11,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/comptech-lab/redis-wal/reach/snapshot"
 	"github.com/comptech-lab/redis-wal/wal"
 )
 
@@ -19,17 +20,9 @@ func (d *Direct) Redis(ctx context.Context) (Redis, error) {
 	var out Redis
 	err := d.atPrimary(ctx, func(c *redis.Client, r Redis, known []string) error {
 		out = r
-		info := map[string]string{}
-		for _, section := range []string{"server", "memory", "replication"} {
-			text, err := c.Info(ctx, section).Result()
-			if err != nil {
-				return fmt.Errorf("INFO %s: %w", section, err)
-			}
-			for line := range strings.Lines(text) {
-				if k, v, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
-					info[k] = v
-				}
-			}
+		info, err := info(ctx, c, "server", "memory", "replication")
+		if err != nil {
+			return err
 		}
 		out.Version = info["redis_version"]
 		for field, dst := range map[string]*int64{"used_memory": &out.UsedMemory, "maxmemory": &out.MaxMemory} {
@@ -89,13 +82,21 @@ func replicas(info map[string]string, known []string) []Replica {
 }
 
 func (d *Direct) checkpoints(ctx context.Context, c *redis.Client, out *Redis) error {
+	var err error
+	if out.Held, err = snapshot.Hold(ctx, c, d.id.Log, d.id.Sites); err != nil {
+		return err
+	}
 	p := c.Pipeline()
+	meta := p.HGetAll(ctx, wal.MetaKey(d.id.Log))
 	all := make([]*redis.MapStringStringCmd, d.id.Partitions)
 	for i := range all {
 		all[i] = p.HGetAll(ctx, wal.CheckpointKey(d.id.Log, int32(i)))
 	}
 	if _, err := p.Exec(ctx); err != nil {
 		return fmt.Errorf("read the checkpoints: %w", err)
+	}
+	if m, err := wal.ParseMeta(meta.Val()); err == nil && len(meta.Val()) > 0 {
+		out.Meta = &m
 	}
 	out.Checkpoints = make([]*wal.Checkpoint, len(all))
 	for i, cmd := range all {

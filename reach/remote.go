@@ -151,7 +151,7 @@ func (r *Remote) do(ctx context.Context, method string, args, result any, item f
 		}
 		if a.Done {
 			if a.Error != "" {
-				return errors.New(a.Error)
+				return &farError{a.Error, codes[a.Code]}
 			}
 			if result == nil {
 				return nil

@@ -22,8 +22,9 @@ var (
 func Serve(ctx context.Context, site Site, in io.Reader, out io.Writer) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	stop := make(chan struct{})
-	s := &server{site: site, out: newSender(out, stop), running: map[uint64]*call{}}
+	s := &server{site: site, out: newSender(out, stop), running: map[uint64]*call{}, fills: map[uint64]*farFill{}}
 	defer close(stop)
+	defer s.letGo()
 	defer s.all.Wait()
 	defer cancel(nil)
 	first, err := line(hello{Protocol: protocol, Version: Version, Identity: site.Identity()})
@@ -73,6 +74,8 @@ type server struct {
 
 	mu      sync.Mutex
 	running map[uint64]*call
+	fills   map[uint64]*farFill
+	filled  uint64 // of a fill
 }
 
 // call is a running request.
@@ -118,7 +121,7 @@ func (s *server) run(ctx context.Context, c *call, r request) {
 	s.mu.Unlock()
 	last := answer[any]{ID: r.ID, Done: true, Result: result}
 	if err != nil {
-		last.Result, last.Error = nil, err.Error()
+		last.Result, last.Error, last.Code = nil, err.Error(), codeOf(err)
 	}
 	b, err := line(last)
 	if err != nil {
@@ -212,6 +215,10 @@ func (s *server) do(ctx context.Context, c *call, r request) (any, error) {
 			return nil, err
 		}
 		return s.site.Values(ctx, keys)
+	case methodSnapshot:
+		return nil, s.snapshot(ctx, c)
+	case methodFill, methodFillAdd, methodFillJoin, methodFillFinish, methodFillClose:
+		return s.fill(ctx, c, r)
 	}
 	return nil, fmt.Errorf("redis-applier of %s does not know %q; upgrade it", s.site.Identity().Sites.Self, r.Method)
 }

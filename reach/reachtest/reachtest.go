@@ -48,6 +48,9 @@ func Run(t *testing.T, open func(t *testing.T, lookup config.Lookup) reach.Site)
 		{"values", values},
 		{"checkpoints", checkpoints},
 		{"a tail", tail},
+		{"a snapshot, and what is filled from it", fills},
+		{"a fill is refused, overrun, begun anew", fillsAnew},
+		{"a snapshot of a replica", takesFromReplica},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
