@@ -91,7 +91,7 @@ func recreated(ctx context.Context, s *Scene) error {
 	if err := errors.Join(err, created.Err); err != nil {
 		return err
 	}
-	return s.halted(ctx, s.B, "topic-id", "delete the mirror's offsets and empty this Redis: it is built from the peer's records; else bootstrap it from the peer")
+	return s.halted(ctx, s.B, "topic-id", "delete the mirror's offsets and empty this Redis: it is built from the peer's records; else run `walctl bootstrap`")
 }
 
 // rebuilt does what the log says when all records of the new log are the peer's.
@@ -153,5 +153,5 @@ func wipedTooLate(ctx context.Context, s *Scene) error {
 	if err := c.FlushAll(ctx).Err(); err != nil {
 		return err
 	}
-	return s.halted(ctx, s.B, "log-start", "bootstrap this Redis from the peer")
+	return s.halted(ctx, s.B, "log-start", "fill this Redis from the peer: `walctl bootstrap`")
 }

@@ -143,7 +143,7 @@ func (w *World) Halt(site string, partition int32) {
 		s := w.sites[site]
 		s.halted[partition] = true
 		a := s.positions[partition].AttestHalt(s.names(), partition, wal.AttestedHalt{
-			Reason: "gap", Error: "1 record was deleted", Remedy: "bootstrap this Redis from the peer", Since: time.Now().UnixMilli(),
+			Reason: "gap", Error: "1 record was deleted", Remedy: "fill this Redis from the peer: `walctl bootstrap`", Since: time.Now().UnixMilli(),
 		})
 		s.publish(a)
 	})
