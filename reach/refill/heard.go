@@ -130,13 +130,15 @@ func (h *heard) decided(ctx context.Context, by string, barriers map[string]bool
 	return missing, err
 }
 
-// goOn waits until the last statement of each partition of a site is no halt, of those that come from now on, and returns of how many it is.
-func (h *heard) goOn(ctx context.Context, site string, partitions int32) (n int32, err error) {
+// forget has only what comes from now on count for goOn.
+func (h *heard) forget() {
 	h.mu.Lock()
-	for p := range partitions {
-		delete(h.last, markOf{site, p})
-	}
-	h.mu.Unlock()
+	defer h.mu.Unlock()
+	clear(h.last)
+}
+
+// goOn waits until the last statement of each partition of a site is no halt, and returns of how many it is.
+func (h *heard) goOn(ctx context.Context, site string, partitions int32) (n int32, err error) {
 	err = h.until(ctx, func() bool {
 		n = 0
 		for p := range partitions {

@@ -155,7 +155,7 @@ func (r *run) attempt(ctx context.Context) error {
 	})
 	if errors.Is(err, reach.ErrNotEmpty) {
 		r.begun = false
-		return refused("%v any more; run it again to see what would be lost", err)
+		return refused("%v, which it was not when it was looked at; run it again to see what would be deleted", err)
 	}
 	if err != nil {
 		return err
@@ -171,6 +171,7 @@ func (r *run) attempt(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	r.heard.forget()
 	if err := filling.Finish(ctx); err != nil {
 		return err
 	}
@@ -248,9 +249,9 @@ func (r *run) nothingUnseen(ctx context.Context) error {
 	if n == 0 && untold == 0 {
 		return nil
 	}
-	what := fmt.Sprintf("%d records of its own stream that %s has not counted", n, r.state.Source)
+	what := fmt.Sprintf("%d of its own records that %s has not counted", n, r.state.Source)
 	if untold > 0 {
-		what = fmt.Sprintf("at least %s (of %d partitions it cannot be told)", what, untold)
+		what = fmt.Sprintf("at least %s (in %d partitions it cannot be told)", what, untold)
 	}
 	return refused("%s has applied %s, and its Redis alone shows what they did. Settle them with `walctl failback`, or discard them", r.state.Target, what)
 }

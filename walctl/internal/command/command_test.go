@@ -63,6 +63,12 @@ func TestScenarios(t *testing.T) {
 				s.world.Halt(args[0], number(args[1]))
 				return nil
 			}),
+			"wipe":      verb(func(s *script, _ *testscript.TestScript, args []string) error { s.world.Wipe(args[0]); return nil }),
+			"interrupt": verb(func(s *script, _ *testscript.TestScript, args []string) error { s.world.Interrupt(args[0]); return nil }),
+			"unjoin": verb(func(s *script, _ *testscript.TestScript, args []string) error {
+				s.world.Unjoin(args[0], int(number(args[1])))
+				return nil
+			}),
 			"refuse": verb(func(s *script, _ *testscript.TestScript, args []string) error {
 				s.world.Refuse(args[0], int(number(args[1])))
 				return nil
@@ -155,7 +161,7 @@ func run(ctx context.Context, s *script, getenv func(string) string, args []stri
 		Args: args, Stdin: strings.NewReader(s.answer + "\n"), Stdout: &out, Stderr: &errs, Terminal: s.answer != "",
 		Lookup:       func(name string) (string, bool) { v := getenv(name); return v, v != "" },
 		ConfigFolder: func() (string, error) { return "", errors.New("there is none") },
-		Now:          time.Now, Version: "v1.2.3", Patience: 300 * time.Millisecond, Reach: 500 * time.Millisecond, Every: 20 * time.Millisecond,
+		Now:          time.Now, Version: "v1.2.3", Patience: 300 * time.Millisecond, Reach: 500 * time.Millisecond, Every: 20 * time.Millisecond, Again: time.Millisecond,
 		Open: func(ctx context.Context, how contexts.Site) (command.Site, error) {
 			site := s.world.Site(how.Exec[0])
 			if site == nil {

@@ -44,6 +44,10 @@ type Site struct {
 	down       bool
 	refuses    int // how many appends are taken until all are refused; -1 = all are taken
 	halted     map[int32]bool
+	wiped      bool   // its Redis is empty, and its log no longer begins at its beginning
+	filling    string // the note of a bootstrap
+	begun      int    // how many
+	unjoined   int    // snapshots that cannot be joined
 }
 
 var _ reach.Site = (*Site)(nil)
@@ -308,7 +312,11 @@ func (s *Site) Ends(ctx context.Context) (writer.Ends, error) {
 	defer s.w.mu.Unlock()
 	e := writer.Ends{TopicID: s.topic}
 	for _, p := range s.positions {
-		e.Start, e.End = append(e.Start, 0), append(e.End, p.Next)
+		start := int64(0)
+		if s.wiped {
+			start = p.Next
+		}
+		e.Start, e.End = append(e.Start, start), append(e.End, p.Next)
 	}
 	return e, nil
 }
@@ -366,8 +374,16 @@ func (s *Site) Redis(ctx context.Context) (reach.Redis, error) {
 	s.w.mu.Lock()
 	defer s.w.mu.Unlock()
 	r := reach.Redis{Primary: s.name + "-redis-0:6379", Agreed: true, Version: "7.0.15", UsedMemory: 1 << 20, Replicas: []reach.Replica{{Addr: s.name + "-redis-1:6379", LinkUp: true}}}
-	for _, p := range s.positions {
-		r.Checkpoints = append(r.Checkpoints, &wal.Checkpoint{Position: p})
+	r.Held = s.held()
+	for p := range s.positions {
+		if s.wiped || s.filling != "" {
+			r.Checkpoints = append(r.Checkpoints, nil)
+			continue
+		}
+		r.Checkpoints = append(r.Checkpoints, &wal.Checkpoint{Position: s.positions[p], Closings: slices.Clone(s.closings[p])})
+	}
+	if !s.wiped && s.filling == "" {
+		r.Meta = &wal.Meta{TopicID: s.topic, Partitions: s.w.partitions}
 	}
 	return r, nil
 }
