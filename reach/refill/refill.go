@@ -193,22 +193,15 @@ func (r *run) barriers(ctx context.Context) ([]int64, error) {
 		return nil, err
 	}
 	waits := map[string]bool{}
-	for _, site := range []Site{r.target, r.source} {
-		origin := wal.Mirrored
-		if site == r.source {
-			origin = wal.Local
-		}
-		var controls []writer.Control
-		for p := range r.state.Partitions {
-			id := rand.Text()
-			waits[id] = true
-			number := r.heard.highest(site.Identity().Sites.Self, p)
-			if int(p) < len(at) {
-				number = max(number, at[p].Barriers[origin].Highest())
+	for origin, site := range [2]Site{wal.Mirrored: r.target, wal.Local: r.source} { // as the source sees them
+		numbers := make([]uint64, r.state.Partitions)
+		for p := range numbers {
+			numbers[p] = r.heard.highest(site.Identity().Sites.Self, int32(p))
+			if p < len(at) {
+				numbers[p] = max(numbers[p], at[p].Barriers[origin].Highest())
 			}
-			controls = append(controls, writer.Control{Partition: p, Barrier: &wal.Barrier{ID: id, Number: number + 1, Partitions: r.state.Partitions, Time: time.Now().UnixMilli()}})
 		}
-		if _, err := site.Append(ctx, controls); err != nil {
+		if err := barriers(ctx, site, numbers, waits); err != nil {
 			return nil, err
 		}
 	}
@@ -222,6 +215,18 @@ func (r *run) barriers(ctx context.Context) ([]int64, error) {
 		return nil, err
 	}
 	return ends.End, nil
+}
+
+// barriers appends one to each partition, with numbers above those that are known, and notes their ids.
+func barriers(ctx context.Context, site Site, above []uint64, ids map[string]bool) error {
+	var controls []writer.Control
+	for p, n := range above {
+		id := rand.Text()
+		ids[id] = true
+		controls = append(controls, writer.Control{Partition: int32(p), Barrier: &wal.Barrier{ID: id, Number: n + 1, Partitions: int32(len(above)), Time: time.Now().UnixMilli()}})
+	}
+	_, err := site.Append(ctx, controls)
+	return err
 }
 
 // nothingUnseen refuses, as long as nothing is lost, what only the target has applied: the source has decided all that stands in the target's log.
@@ -322,6 +327,13 @@ func (r *run) prove(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, r.Timeout, fmt.Errorf("not within %s", r.Timeout))
 	defer cancel()
 	r.Progress(fmt.Sprintf("waiting until the appliers of %s go on", r.state.Target))
+	numbers := make([]uint64, r.state.Partitions)
+	for p := range numbers {
+		numbers[p] = r.heard.highest(r.state.Target, int32(p))
+	}
+	if err := barriers(ctx, r.target, numbers, map[string]bool{}); err != nil { // they answer it as soon as they go on
+		return err
+	}
 	if n, err := r.heard.goOn(ctx, r.state.Target, r.state.Partitions); err != nil {
 		return fmt.Errorf("%s is filled, and %d of its %d partitions go on: are the appliers of %s up? `walctl status` says more: %w", r.state.Target, n, r.state.Partitions, r.state.Target, err)
 	}
