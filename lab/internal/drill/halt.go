@@ -11,6 +11,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 
+	"github.com/comptech-lab/redis-wal/lab/internal/sites"
 	"github.com/comptech-lab/redis-wal/reach/refill"
 )
 
@@ -163,8 +164,8 @@ func added(ctx context.Context, s *Scene) error {
 	return s.halted(ctx, s.B, "partitions", "or move to a new log")
 }
 
-// forget deletes all records of a site's log, as retention does.
-func (s *Scene) forget(ctx context.Context, site string) error {
+// DeleteLog deletes all records of a site's log, as retention does.
+func DeleteLog(ctx context.Context, s *sites.Sites, site string) error {
 	log := s.Declared(site).Log
 	ends, err := s.Kafka(site).Ends(ctx, log)
 	if err != nil {
@@ -187,7 +188,7 @@ func wipedTooLate(ctx context.Context, s *Scene) error {
 		return err
 	}
 	s.Fault()
-	if err := s.forget(ctx, s.B); err != nil {
+	if err := DeleteLog(ctx, s.Sites, s.B); err != nil {
 		return err
 	}
 	if err := c.FlushAll(ctx).Err(); err != nil {

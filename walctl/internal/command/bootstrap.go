@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -130,10 +129,12 @@ func bootstrapText(s *refill.State, f bootstrapFlags) string {
 	default:
 		fmt.Fprintf(&b, "  the Redis of %s holds %s: they are deleted\n", s.Target, status.Plural(h.Data, "key"))
 	}
-	for _, line := range haltLines(s.Halted) {
-		fmt.Fprintf(&b, "  halted: %s\n", line)
+	if s.Held.Filling == "" {
+		for _, line := range haltLines(s.Halted) {
+			fmt.Fprintf(&b, "  halted: %s\n", line)
+		}
 	}
-	if len(s.Halted) == 0 {
+	if len(s.Halted) == 0 && !s.Held.Free() {
 		for _, line := range haltLines(s.Broken) {
 			fmt.Fprintf(&b, "  it cannot go on: %s\n", line)
 		}
@@ -161,22 +162,32 @@ func bootstrapText(s *refill.State, f bootstrapFlags) string {
 	return b.String()
 }
 
-// haltLines say it once for all partitions that are alike.
+// haltLines say it once for all partitions that are halted for the same reason, in the words of the first.
 func haltLines(halts []refill.Halt) []string {
 	var out []string
-	of := map[string][]int32{}
+	of := map[string][]refill.Halt{}
 	for _, h := range halts {
-		what := h.Error
-		if h.Reason != "" {
-			what = fmt.Sprintf("%s (%s)", h.Reason, h.Error)
+		if len(of[h.Reason]) == 0 {
+			out = append(out, h.Reason)
 		}
-		if len(of[what]) == 0 {
-			out = append(out, what)
-		}
-		of[what] = append(of[what], h.Partition)
+		of[h.Reason] = append(of[h.Reason], h)
 	}
-	for i, what := range out {
-		out[i] = status.Named(slices.Clone(of[what])) + ": " + what
+	for i, reason := range out {
+		var partitions []int32
+		others := 0
+		for _, h := range of[reason] {
+			if partitions = append(partitions, h.Partition); h.Error != of[reason][0].Error {
+				others++
+			}
+		}
+		what := of[reason][0].Error
+		if others > 0 {
+			what += fmt.Sprintf("; and %d like it", others)
+		}
+		if reason != "" {
+			what = fmt.Sprintf("%s (%s)", reason, what)
+		}
+		out[i] = status.Named(partitions) + ": " + what
 	}
 	return out
 }
