@@ -3,8 +3,11 @@ package refill
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -192,7 +195,7 @@ func (r *run) barriers(ctx context.Context) ([]int64, error) {
 	if err != nil {
 		return nil, err
 	}
-	waits := map[string]bool{}
+	waits, mirrored := map[string]bool{}, map[string]bool{}
 	for origin, site := range [2]Site{wal.Mirrored: r.target, wal.Local: r.source} { // as the source sees them
 		numbers := make([]uint64, r.state.Partitions)
 		for p := range numbers {
@@ -201,20 +204,81 @@ func (r *run) barriers(ctx context.Context) ([]int64, error) {
 				numbers[p] = max(numbers[p], at[p].Barriers[origin].Highest())
 			}
 		}
-		if err := barriers(ctx, site, numbers, waits); err != nil {
+		ids := map[string]bool{}
+		if err := barriers(ctx, site, numbers, ids); err != nil {
 			return nil, err
+		}
+		maps.Copy(waits, ids)
+		if site == r.source {
+			mirrored = ids
 		}
 	}
 	r.Progress(fmt.Sprintf("a barrier is appended at both sites; waiting until %s has decided them", r.state.Source))
 	if missing, err := r.heard.decided(ctx, r.state.Source, waits); err != nil {
 		err = fmt.Errorf("%s has not decided %d of %d barriers: are its appliers up, and does the mirror from %s to it run? Without a common barrier its snapshot cannot be joined: %w",
 			r.state.Source, missing, len(waits), r.state.Target, err)
-		if !r.begun && whole.Err() == nil {
-			return nil, refused("%v", err)
-		}
-		return nil, err
+		return nil, r.unlessBegun(whole, err)
+	}
+	r.Progress(fmt.Sprintf("waiting until the mirror has brought those of %s to %s", r.state.Source, r.state.Target))
+	if err := r.arrived(ctx, ends.End, mirrored); err != nil {
+		return nil, r.unlessBegun(whole, err)
 	}
 	return ends.End, nil
+}
+
+// unlessBegun is a refusal as long as nothing was taken from the target, if it is not the user who has ended it.
+func (r *run) unlessBegun(ctx context.Context, err error) error {
+	if r.begun || ctx.Err() != nil {
+		return err
+	}
+	return refused("%v", err)
+}
+
+// again is between two looks at the target's log.
+const again = 300 * time.Millisecond
+
+// arrived waits until barriers stand in the target's log, behind where it ended: what is joined there later does not wait in vain for the mirror.
+func (r *run) arrived(ctx context.Context, begin []int64, ids map[string]bool) error {
+	next, missing := slices.Clone(begin), maps.Clone(ids) // the mirror may repeat one
+	tick := time.NewTicker(again)
+	defer tick.Stop()
+	for {
+		ends, err := r.target.Ends(ctx)
+		if err != nil {
+			return err
+		}
+		for p := range next {
+			if err := r.target.Records(ctx, int32(p), max(next[p], ends.Start[p]), ends.End[p], func(rec wal.Record) error {
+				delete(missing, barrierID(&rec))
+				return nil
+			}); err != nil {
+				return err
+			}
+			next[p] = ends.End[p]
+		}
+		if len(missing) == 0 {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("%d of %d barriers of %s have not arrived at %s: does the mirror from %s to it run? Without a common barrier the snapshot cannot be joined: %w",
+				len(missing), len(ids), r.state.Source, r.state.Target, r.state.Source, context.Cause(ctx))
+		}
+	}
+}
+
+// barrierID is the id of a barrier; empty: the record is none. Whether it is a true one is for who joins the log.
+func barrierID(r *wal.Record) string {
+	for _, h := range r.Headers {
+		if h.Key == wal.HeaderControl && string(h.Value) == string(wal.TypeBarrier) {
+			var b wal.Barrier
+			if json.Unmarshal(r.Value, &b) == nil {
+				return b.ID
+			}
+		}
+	}
+	return ""
 }
 
 // barriers appends one to each partition, with numbers above those that are known, and notes their ids.

@@ -30,6 +30,9 @@ func (w *World) Interrupt(site string) {
 	})
 }
 
+// Deafen has nothing of its peer arrive at a site.
+func (w *World) Deafen(site string) { w.do(func() { w.sites[site].deaf = true }) }
+
 // Unjoin has the next n snapshots with which a site is filled not be joined.
 func (w *World) Unjoin(site string, n int) { w.do(func() { w.sites[site].unjoined = n }) }
 

@@ -5,6 +5,7 @@ package twosites
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -44,10 +45,12 @@ type Site struct {
 	down       bool
 	refuses    int // how many appends are taken until all are refused; -1 = all are taken
 	halted     map[int32]bool
+	deaf       bool   // nothing arrives from its peer
 	wiped      bool   // its Redis is empty, and its log no longer begins at its beginning
 	filling    string // the note of a bootstrap
 	begun      int    // how many
 	unjoined   int    // snapshots that cannot be joined
+	barriers   []wal.Record
 }
 
 var _ reach.Site = (*Site)(nil)
@@ -116,7 +119,7 @@ func (w *World) Heal() {
 
 func (w *World) flush() {
 	for _, s := range w.sites {
-		if w.cut || w.sites[s.peer].down {
+		if w.cut || w.sites[s.peer].down || w.sites[s.peer].deaf {
 			continue
 		}
 		waiting := s.outbox
@@ -166,7 +169,7 @@ func (s *Site) names() wal.Sites { return wal.Sites{Self: s.name, Peer: s.peer} 
 
 // carry does something at the peer, now or when the mirror goes on.
 func (s *Site) carry(f func()) {
-	if s.w.cut || s.w.sites[s.peer].down {
+	if s.w.cut || s.w.sites[s.peer].down || s.w.sites[s.peer].deaf {
 		s.outbox = append(s.outbox, f)
 		return
 	}
@@ -205,6 +208,13 @@ func (s *Site) decide(c writer.Control, o wal.Origin) int64 {
 		p.Next++
 		at := (&wal.Checkpoint{Position: *p}).AttestFence(s.names(), c.Partition, wal.AttestedFence{Type: t, ID: id, Origin: origin, Counted: counted})
 		s.publish(at)
+	}
+	if c.Barrier != nil {
+		value, err := json.Marshal(c.Barrier)
+		if err != nil {
+			panic(err)
+		}
+		s.barriers = append(s.barriers, wal.Record{Partition: c.Partition, Value: value, Headers: []wal.Header{{Key: wal.HeaderControl, Value: []byte(wal.TypeBarrier)}}})
 	}
 	switch {
 	case s.halted[c.Partition]: // it stays where it is
@@ -321,9 +331,22 @@ func (s *Site) Ends(ctx context.Context) (writer.Ends, error) {
 	return e, nil
 }
 
-// Records implements [reach.Site]: there are none to be read.
-func (s *Site) Records(ctx context.Context, _ int32, _, _ int64, _ func(wal.Record) error) error {
-	return s.silent(ctx)
+// Records implements [reach.Site]: there are none to be read but barriers, and those always.
+func (s *Site) Records(ctx context.Context, partition int32, _, _ int64, each func(wal.Record) error) error {
+	if err := s.silent(ctx); err != nil {
+		return err
+	}
+	s.w.mu.Lock()
+	all := slices.Clone(s.barriers)
+	s.w.mu.Unlock()
+	for _, r := range all {
+		if r.Partition == partition {
+			if err := each(r); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // Checkpoints implements [reach.Site].
