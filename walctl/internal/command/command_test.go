@@ -64,6 +64,7 @@ func TestScenarios(t *testing.T) {
 				return nil
 			}),
 			"wipe":      verb(func(s *script, _ *testscript.TestScript, args []string) error { s.world.Wipe(args[0]); return nil }),
+			"stick":     verb(func(s *script, _ *testscript.TestScript, args []string) error { s.world.Stick(args[0]); return nil }),
 			"deafen":    verb(func(s *script, _ *testscript.TestScript, args []string) error { s.world.Deafen(args[0]); return nil }),
 			"interrupt": verb(func(s *script, _ *testscript.TestScript, args []string) error { s.world.Interrupt(args[0]); return nil }),
 			"unjoin": verb(func(s *script, _ *testscript.TestScript, args []string) error {

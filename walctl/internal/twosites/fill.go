@@ -33,6 +33,9 @@ func (w *World) Interrupt(site string) {
 // Deafen has nothing of its peer arrive at a site.
 func (w *World) Deafen(site string) { w.do(func() { w.sites[site].deaf = true }) }
 
+// Stick has the appliers of a site stay halted when its Redis is filled.
+func (w *World) Stick(site string) { w.do(func() { w.sites[site].stuck = true }) }
+
 // Unjoin has the next n snapshots with which a site is filled not be joined.
 func (w *World) Unjoin(site string, n int) { w.do(func() { w.sites[site].unjoined = n }) }
 
@@ -168,10 +171,15 @@ func (f *filling) Finish(ctx context.Context) error {
 			at.Streams[wal.Local], at.Streams[wal.Mirrored] = at.Streams[wal.Mirrored], at.Streams[wal.Local]
 			at.Next, at.TopicID = s.positions[p].Next, s.topic
 			s.positions[p] = at
-			delete(s.halted, int32(p))
+			if !s.stuck {
+				delete(s.halted, int32(p))
+			}
 		}
 		s.data, s.executed, s.filling = f.data, maps.Clone(peer.executed), ""
 		for p := range s.w.partitions {
+			if s.stuck {
+				break
+			}
 			s.w.ids++
 			s.publish(s.positions[p].Attest(s.names(), p, wal.Local, &wal.Barrier{ID: fmt.Sprint("b", s.w.ids), Number: uint64(s.w.ids), Partitions: s.w.partitions, Time: time.Now().UnixMilli()}))
 		}

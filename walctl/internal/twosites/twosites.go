@@ -45,6 +45,7 @@ type Site struct {
 	down       bool
 	refuses    int // how many appends are taken until all are refused; -1 = all are taken
 	halted     map[int32]bool
+	stuck      bool   // its appliers do not go on
 	deaf       bool   // nothing arrives from its peer
 	wiped      bool   // its Redis is empty, and its log no longer begins at its beginning
 	filling    string // the note of a bootstrap
