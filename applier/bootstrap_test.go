@@ -73,6 +73,11 @@ func (p *pair) load() *load {
 
 func newLost(t *testing.T, remote bool) *lost {
 	t.Helper()
+	return newLostBy(t, remote, (*lost).wipe)
+}
+
+func newLostBy(t *testing.T, remote bool, lose func(*lost)) *lost {
+	t.Helper()
 	l := &lost{t: t, at: map[string]reach.Site{}, pair: newPair(t, func(c *config.Run) { c.HaltConfirm = 200 * time.Millisecond })}
 	l.replica = redistest.Start(t, "--replicaof", strings.Replace(l.dc.redis.Addr, ":", " ", 1))
 	for _, h := range []*half{l.dc, l.dr} {
@@ -95,7 +100,7 @@ func newLost(t *testing.T, remote bool) *lost {
 	l.load = l.pair.load()
 	t.Cleanup(func() { l.load.stop(); l.load.done.Wait() })
 	l.same(4000)
-	l.wipe()
+	lose(l)
 	return l
 }
 
@@ -128,14 +133,33 @@ func (c closer) Close() error { return c() }
 // wipe takes dr's data, and what of its log they came from.
 func (l *lost) wipe() {
 	l.t.Helper()
+	l.truncate()
+	l.dr.do(l.t, "FLUSHALL")
+}
+
+// truncate deletes dr's log, as retention does.
+func (l *lost) truncate() {
+	l.t.Helper()
 	ends, err := l.at["dr"].Ends(l.t.Context())
 	if err != nil {
 		l.t.Fatal(err)
 	}
+	sent := map[string]int{} // the mirror must have fetched what is deleted
+	for i := range loadLists {
+		list := fmt.Sprint("dr:", i)
+		sent[list] = l.load.appended(list)
+	}
+	l.until(func() error {
+		for list, n := range sent {
+			if got := int(l.dc.redis.Client.LLen(l.t.Context(), list).Val()); got < n {
+				return fmt.Errorf("%s: %d of %d are at dc", list, got, n)
+			}
+		}
+		return nil
+	})
 	for p, end := range ends.End {
 		l.dr.kafka.Truncate(l.t, int32(p), end)
 	}
-	l.dr.do(l.t, "FLUSHALL")
 }
 
 func (l *lost) how() refill.How {
@@ -230,6 +254,50 @@ func TestBootstrap(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A site that was away for longer than retention keeps what it had, and halts: what it holds is deleted, because it cannot go on with it. What it had applied of its own, the peer has counted.
+func TestBootstrapOfASiteThatWasAway(t *testing.T) {
+	l := newLostBy(t, false, func(l *lost) {
+		l.dr.stop()
+		at := l.load.appended("dr:0") + l.load.appended("dr:1")
+		l.until(func() error { // both sites are written meanwhile
+			if n := l.load.appended("dr:0") + l.load.appended("dr:1"); n < at+3 {
+				return fmt.Errorf("%d", n)
+			}
+			return nil
+		})
+		l.truncate()
+		ctx, stop := context.WithCancel(context.Background())
+		ended := make(chan struct{})
+		go func() { defer close(ended); l.dr.apply(ctx, t) }()
+		t.Cleanup(func() { stop(); <-ended })
+	})
+	l.until(func() error {
+		s, err := refill.Look(t.Context(), l.at["dr"], l.at["dc"])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.Healthy() || s.Held.Free() || s.Held.Data < 4000 || s.Unseen > 0 {
+			t.Fatalf("got %+v", s)
+		}
+		if len(s.Halted) < pairPartitions || s.Halted[0].Reason != "gap" {
+			return fmt.Errorf("halted: %+v", s.Halted)
+		}
+		return nil
+	})
+	l.dr.do(t, "SET", "around the log", "it goes")
+	done, err := l.run(l.at["dr"], l.at["dc"])
+	if err != nil {
+		t.Fatal(err, l.progress.String())
+	}
+	l.proven(done)
+}
+
+func (l *load) appended(list string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.n[list]
 }
 
 var errKilled = errors.New("killed")

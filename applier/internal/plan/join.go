@@ -99,7 +99,7 @@ func Join(r Rules, p int32, s Stored, l Log) (Joint, error) {
 		if l.Start[p] > 0 {
 			return halt(HaltLogStart, "fill this Redis from the peer: `walctl bootstrap`", "the log starts at offset %d and Redis has no checkpoint", l.Start[p])
 		}
-		return halt(HaltCheckpoint, "fill this Redis from the peer: `walctl bootstrap`; or empty it, if the log still begins at its beginning",
+		return halt(HaltCheckpoint, "empty this Redis to rebuild it, or fill it from the peer: `walctl bootstrap`",
 			"%s is missing, though Redis was filled from this log: somebody deleted it", wal.CheckpointKey(r.Log, p))
 	}
 	c, err := wal.ParseCheckpoint(s.Checkpoint, r.Sites)
@@ -115,7 +115,7 @@ func Join(r Rules, p int32, s Stored, l Log) (Joint, error) {
 			"the next record is %d, the log starts at %d: %d records were deleted before they were applied", c.Next, l.Start[p], l.Start[p]-c.Next)
 	}
 	if c.Next > l.End[p] {
-		return halt(HaltBeyondEnd, "the log lost records that were applied; compare the sites with `redis-applier check`, then fill this Redis from the peer: `walctl bootstrap`",
+		return halt(HaltBeyondEnd, "the log lost records that were applied; compare the sites with `redis-applier check`, then rebuild this Redis: empty it, or fill it from the peer with `walctl bootstrap`",
 			"the next record is %d, the log ends at %d", c.Next, l.End[p])
 	}
 	stored := make(map[string]wal.Producer, len(s.Producers))

@@ -216,7 +216,7 @@ func (p *Planner) decide(b *Batch, r *wal.Record, in Input) error {
 	if r.Offset < b.To.Next {
 		return &wal.HaltError{
 			Reason: HaltTruncated,
-			Remedy: "the log lost records that were applied; compare the sites with `redis-applier check`, then fill this Redis from the peer: `walctl bootstrap`",
+			Remedy: "the log lost records that were applied; compare the sites with `redis-applier check`, then rebuild this Redis: empty it, or fill it from the peer with `walctl bootstrap`",
 			Err:    fmt.Errorf("record at offset %d, though everything below %d was decided", r.Offset, b.To.Next),
 		}
 	}
