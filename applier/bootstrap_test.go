@@ -247,6 +247,12 @@ func TestBootstrap(t *testing.T) {
 			if done.From.Primary || done.Keys < 4000 || done.Snapshots != 1 || len(done.Joined.Next) != pairPartitions {
 				t.Errorf("got %+v; want it from the replica", done)
 			}
+			// It is not halted: it is filled once more only if that is said. Its appliers are at work meanwhile.
+			how := l.how()
+			how.DiscardData = true
+			if done, err = refill.Run(t.Context(), l.at["dr"], l.at["dc"], how); err != nil || done.Already || done.Keys < 4000 {
+				t.Fatalf("got %+v, %v\n%s", done, err, l.progress.String())
+			}
 			l.proven(done)
 			again, err := l.run(l.at["dr"], l.at["dc"])
 			if err != nil || !again.Already || again.Keys != 0 || again.Check.Exit != 0 {

@@ -86,9 +86,9 @@ func Run(ctx context.Context, target, source Site, how How) (*Done, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &Done{Already: true, Check: &report}, nil
+		return &Done{Already: true, Joined: noJoint(), Check: &report}, nil
 	}
-	r := &run{How: how, target: target, source: source, state: state, out: &Done{}}
+	r := &run{How: how, target: target, source: source, state: state, out: &Done{Joined: noJoint()}}
 	following, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	r.heard = listen(following, stop, target, source)
@@ -113,6 +113,10 @@ func Run(ctx context.Context, target, source Site, how How) (*Done, error) {
 		}
 	}
 	return r.out, r.prove(following)
+}
+
+func noJoint() reach.Joined {
+	return reach.Joined{Next: []int64{}, Skip: [][2]int64{}, Epoch: []string{}}
 }
 
 func pause(ctx context.Context, d time.Duration) error {

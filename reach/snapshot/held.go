@@ -15,7 +15,7 @@ type Held struct {
 	Keys int64 `json:"keys"` // all
 	Data int64 `json:"data"` // without those that the appliers keep for themselves
 	// Filling is the note of a bootstrap that was begun here, and has not ended; empty: there is none.
-	Filling string `json:"filling,omitempty"`
+	Filling string `json:"filling"`
 	// New says that there is nothing but the beginning of a log: no data, and checkpoints of partitions in which nothing was ever counted.
 	New bool `json:"new"`
 }
