@@ -55,10 +55,14 @@ type Halt struct {
 	Remedy    string `json:"remedy"`
 }
 
-// Healthy reports whether the target's Redis holds data that its appliers go on with, or could. That one was being filled, the Redis knows better than who has said it.
+// Healthy reports whether the target's Redis holds data that its appliers go on with, or could. What a look at log and Redis shows, as they are now, is believed; whoever said so may have said it
+// before it was mended. Other halts count if this is their remedy.
 func (s *State) Healthy() bool {
-	return !s.Held.Free() && len(s.Broken) == 0 && !slices.ContainsFunc(s.Halted, func(h Halt) bool { return h.Reason != "bootstrap" && strings.Contains(h.Remedy, Verb) })
+	return !s.Held.Free() && len(s.Broken) == 0 && !slices.ContainsFunc(s.Halted, func(h Halt) bool { return !slices.Contains(looked, h.Reason) && strings.Contains(h.Remedy, Verb) })
 }
+
+// looked are the reasons to halt that Look finds itself.
+var looked = []string{"gap", "topic-id", "beyond-end", "not-empty", "log-start", "bootstrap"}
 
 // Verb is the command that an applier names when this package is the remedy for its halt.
 const Verb = "walctl bootstrap"

@@ -97,7 +97,7 @@ func TestBroken(t *testing.T) {
 	}
 }
 
-// A halt counts if the applier names this remedy; that it is being filled, the Redis knows better.
+// A halt counts if the applier names this remedy; but not what log and Redis show, and do not any more.
 func TestHealthy(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -106,6 +106,7 @@ func TestHealthy(t *testing.T) {
 	}{
 		{Halt{Reason: "seed", Remedy: "run `walctl bootstrap`"}, false},
 		{Halt{Reason: "bootstrap", Remedy: "run `walctl bootstrap` again"}, true},
+		{Halt{Reason: "log-start", Remedy: "run `walctl bootstrap`"}, true},
 		{Halt{Reason: "poison", Remedy: "set APPLIER_POISON=skip"}, true},
 	} {
 		s := State{Held: snapshot.Held{Keys: 9, Data: 5}, Halted: []Halt{tt.h}}

@@ -25,6 +25,7 @@ func TestBootstrapShown(t *testing.T) {
 	for p, why := range []string{"the next record is 5, the log starts at 9", "the next record is 6, the log starts at 9", "the next record is 6, the log starts at 9"} {
 		gap.Halted = append(gap.Halted, refill.Halt{Partition: int32(p), Reason: "gap", Error: why, Remedy: "fill this Redis from the peer: `walctl bootstrap`"})
 	}
+	gap.Broken = []refill.Halt{{Partition: 1, Error: "the next record is 6, and the log begins at 9"}}
 	tail := state()
 	tail.Unseen, tail.Untold, tail.Replicas = 7, []int32{2}, 0
 	tail.Broken = []refill.Halt{{Partition: 1, Error: "the log was deleted and created again"}}

@@ -60,7 +60,7 @@ func TestScenarios(t *testing.T) {
 			"down":     verb(func(s *script, _ *testscript.TestScript, args []string) error { s.world.Down(args[0]); return nil }),
 			"up":       verb(func(s *script, _ *testscript.TestScript, args []string) error { s.world.Up(args[0]); return nil }),
 			"halt": verb(func(s *script, _ *testscript.TestScript, args []string) error {
-				s.world.Halt(args[0], number(args[1]))
+				s.world.Halt(args[0], number(args[1]), append(args, "gap")[2])
 				return nil
 			}),
 			"wipe":      verb(func(s *script, _ *testscript.TestScript, args []string) error { s.world.Wipe(args[0]); return nil }),

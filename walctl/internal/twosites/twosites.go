@@ -146,12 +146,12 @@ func (w *World) Up(site string) {
 func (w *World) Refuse(site string, n int) { w.do(func() { w.sites[site].refuses = n }) }
 
 // Halt halts a partition at a site.
-func (w *World) Halt(site string, partition int32) {
+func (w *World) Halt(site string, partition int32, reason string) {
 	w.do(func() {
 		s := w.sites[site]
 		s.halted[partition] = true
 		a := s.positions[partition].AttestHalt(s.names(), partition, wal.AttestedHalt{
-			Reason: "gap", Error: "1 record was deleted", Remedy: "fill this Redis from the peer: `walctl bootstrap`", Since: time.Now().UnixMilli(),
+			Reason: reason, Error: "1 record was deleted", Remedy: "fill this Redis from the peer: `walctl bootstrap`", Since: time.Now().UnixMilli(),
 		})
 		s.publish(a)
 	})
