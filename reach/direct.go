@@ -174,6 +174,7 @@ func payload(c *writer.Control) (typ wal.ControlType, payload any, err error) {
 	set(c.Activate != nil, wal.TypeActivate, c.Activate)
 	set(c.Replay != nil, wal.TypeReplay, c.Replay)
 	set(c.Resolve != nil, wal.TypeResolve, c.Resolve)
+	set(c.Seed != nil, wal.TypeSeed, c.Seed)
 	set(c.Barrier != nil, wal.TypeBarrier, c.Barrier)
 	if n != 1 {
 		return "", nil, fmt.Errorf("it has %d payloads, want one", n)

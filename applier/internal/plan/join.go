@@ -18,6 +18,7 @@ const (
 	HaltLogStart   = "log-start"  // Redis is empty and the log does not start at its beginning
 	HaltBootstrap  = "bootstrap"  // Redis is being filled from the peer's, or that was interrupted
 	HaltCheckpoint = "checkpoint" // the checkpoint cannot be read, or is missing beside others
+	HaltSeed       = "seed"       // the log begins with data that this Redis was not filled with
 	HaltPoison     = "poison"     // APPLIER_POISON=halt
 	HaltTable      = "table"      // Redis does not know a command that the table allows
 	HaltExec       = "exec"       // Redis answered inside a transaction as it never should
