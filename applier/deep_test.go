@@ -53,6 +53,12 @@ const pairPartitions = 3
 
 func newPair(t testing.TB, change ...func(*config.Run)) *pair {
 	t.Helper()
+	return newPairOf(t, nil, change...)
+}
+
+// newPairOf is a pair of which something is made before the appliers and the mirrors begin.
+func newPairOf(t testing.TB, before func(*pair), change ...func(*config.Run)) *pair {
+	t.Helper()
 	p := &pair{t: t, dc: &half{name: "dc", peer: "dr"}, dr: &half{name: "dr", peer: "dc"}}
 	for _, h := range []*half{p.dc, p.dr} {
 		h.kafka = sitetest.NewKafka(t, "redis-writes", pairPartitions)
@@ -61,6 +67,9 @@ func newPair(t testing.TB, change ...func(*config.Run)) *pair {
 		for _, f := range change {
 			f(&h.cfg)
 		}
+	}
+	if before != nil {
+		before(p)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{}, 4)

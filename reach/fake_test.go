@@ -64,6 +64,9 @@ func (*fake) Check(context.Context, time.Duration) (converge.Report, error) {
 func (*fake) Redis(context.Context) (reach.Redis, error)                { return reach.Redis{}, errNot }
 func (*fake) Values(context.Context, [][]byte) ([]reach.Value, error)   { return nil, errNot }
 func (*fake) Fill(context.Context, reach.Refill) (reach.Filling, error) { return nil, errNot }
+func (*fake) Adoptable(context.Context) (reach.Adoptable, error)        { return reach.Adoptable{}, errNot }
+func (*fake) Writes(context.Context) (reach.Writes, error)              { return reach.Writes{}, errNot }
+func (*fake) Adopt(context.Context, reach.Adoption) error               { return errNot }
 func (f *fake) Snapshot(_ context.Context, _ func(reach.Taken), each func(snapshot.Entry) error) error {
 	return f.snapshot(each)
 }

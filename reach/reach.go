@@ -22,6 +22,13 @@ type Site interface {
 	Snapshot(ctx context.Context, begun func(Taken), each func(snapshot.Entry) error) error
 	// Fill begins to fill the site's Redis from its peer's. From then on no applier joins it.
 	Fill(ctx context.Context, how Refill) (Filling, error)
+	// Adoptable says what matters of the site's Redis to who wants to make its data the beginning of the log.
+	Adoptable(ctx context.Context) (Adoptable, error)
+	// Writes says how often the primary was written to.
+	Writes(ctx context.Context) (Writes, error)
+	// Adopt makes the data of the site's Redis the beginning of the log: it writes the checkpoints from which the appliers go on, in a Redis that has none. The seeds must stand
+	// in the log before.
+	Adopt(ctx context.Context, a Adoption) error
 	// Close lets go of the site. What is under way fails.
 	Close() error
 }

@@ -349,3 +349,20 @@ func (r *Remote) Values(ctx context.Context, keys [][]byte) (values []Value, err
 	err = r.do(ctx, methodValues, keys, &values, nil, nil)
 	return values, err
 }
+
+// Adoptable implements [Site].
+func (r *Remote) Adoptable(ctx context.Context) (out Adoptable, err error) {
+	err = r.do(ctx, methodAdoptable, nil, &out, nil, nil)
+	return out, err
+}
+
+// Writes implements [Site].
+func (r *Remote) Writes(ctx context.Context) (out Writes, err error) {
+	err = r.do(ctx, methodWrites, nil, &out, nil, nil)
+	return out, err
+}
+
+// Adopt implements [Site].
+func (r *Remote) Adopt(ctx context.Context, a Adoption) error {
+	return r.do(ctx, methodAdopt, a, nil, nil, nil)
+}

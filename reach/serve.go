@@ -219,6 +219,16 @@ func (s *server) do(ctx context.Context, c *call, r request) (any, error) {
 		return nil, s.snapshot(ctx, c)
 	case methodFill, methodFillAdd, methodFillJoin, methodFillFinish, methodFillClose:
 		return s.fill(ctx, c, r)
+	case methodAdoptable:
+		return s.site.Adoptable(ctx)
+	case methodWrites:
+		return s.site.Writes(ctx)
+	case methodAdopt:
+		a, err := args[Adoption](r)
+		if err != nil {
+			return nil, err
+		}
+		return nil, s.site.Adopt(ctx, a)
 	}
 	return nil, fmt.Errorf("redis-applier of %s does not know %q; upgrade it", s.site.Identity().Sites.Self, r.Method)
 }

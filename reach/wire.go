@@ -80,6 +80,9 @@ const (
 	methodFillJoin    = "fill-join"
 	methodFillFinish  = "fill-finish"
 	methodFillClose   = "fill-close"
+	methodAdoptable   = "adoptable"
+	methodWrites      = "writes"
+	methodAdopt       = "adopt"
 )
 
 type (
