@@ -30,6 +30,7 @@ const (
 // Site is a site that was reached.
 type Site interface {
 	status.Site
+	adoptSite
 	Values(ctx context.Context, keys [][]byte) ([]reach.Value, error)
 	Snapshot(ctx context.Context, begun func(reach.Taken), each func(snapshot.Entry) error) error
 	Fill(ctx context.Context, how reach.Refill) (reach.Filling, error)
@@ -168,7 +169,7 @@ EXIT STATUS
 	f.StringVar(&p.context, "context", "", "the two sites that are meant, by their name in that file")
 	f.StringVar(&p.site, "site", "", "the site to ask, for verbs that ask one")
 	f.BoolVar(&p.json, "json", false, "one JSON object to stdout, and nothing else")
-	root.AddCommand(p.statusVerb(), p.cutoverVerb(), p.takeoverVerb(), p.failbackVerb(), p.bootstrapVerb(), p.listVerb(fencedList), p.listVerb(dlqList), p.checkVerb(), p.configVerb(), p.versionVerb())
+	root.AddCommand(p.statusVerb(), p.cutoverVerb(), p.takeoverVerb(), p.failbackVerb(), p.bootstrapVerb(), p.listVerb(fencedList), p.listVerb(dlqList), p.checkVerb(), p.adoptVerb(), p.configVerb(), p.versionVerb())
 	p.complete(root, "context", func(f *contexts.File) []string { return f.Names() })
 	p.complete(root, "site", p.siteNames)
 	return root

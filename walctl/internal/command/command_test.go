@@ -71,6 +71,10 @@ func TestScenarios(t *testing.T) {
 				s.world.Unjoin(args[0], int(number(args[1])))
 				return nil
 			}),
+			"strange": verb(func(s *script, _ *testscript.TestScript, args []string) error {
+				s.world.Strange(args[0], int64(number(args[1])), int64(number(args[2])))
+				return nil
+			}),
 			"refuse": verb(func(s *script, _ *testscript.TestScript, args []string) error {
 				s.world.Refuse(args[0], int(number(args[1])))
 				return nil

@@ -52,6 +52,9 @@ type Site struct {
 	begun      int    // how many
 	unjoined   int    // snapshots that cannot be joined
 	barriers   []wal.Record
+	strange    *strange // what its Redis held before anybody adopted it; nil: it was built from the log
+	seed       string   // it began with
+	seeds      []wal.Record
 }
 
 var _ reach.Site = (*Site)(nil)
@@ -217,8 +220,15 @@ func (s *Site) decide(c writer.Control, o wal.Origin) int64 {
 		}
 		s.barriers = append(s.barriers, wal.Record{Partition: c.Partition, Value: value, Headers: []wal.Header{{Key: wal.HeaderControl, Value: []byte(wal.TypeBarrier)}}})
 	}
+	if c.Seed != nil {
+		s.note(c)
+	}
 	switch {
+	case s.strange != nil: // nobody decides it, until there is a checkpoint
+		s.strange.left, s.strange.from = append(s.strange.left, c), append(s.strange.from, o)
 	case s.halted[c.Partition]: // it stays where it is
+	case c.Seed != nil:
+		s.seeded(c, o)
 	case c.Seal != nil:
 		counts := c.Seal.Epoch == p.Epoch && (p.Epoch.IsNone() || p.Epoch.Site == origin) && !p.Streams[o].Sealed
 		if counts {
@@ -332,13 +342,16 @@ func (s *Site) Ends(ctx context.Context) (writer.Ends, error) {
 	return e, nil
 }
 
-// Records implements [reach.Site]: there are none to be read but barriers, and those always.
+// Records implements [reach.Site]: of the logs only barriers, seeds and that there are data are to be read, and those always.
 func (s *Site) Records(ctx context.Context, partition int32, _, _ int64, each func(wal.Record) error) error {
 	if err := s.silent(ctx); err != nil {
 		return err
 	}
 	s.w.mu.Lock()
-	all := slices.Clone(s.barriers)
+	all := slices.Concat(s.barriers, s.seeds)
+	for _, c := range s.counted {
+		all = append(all, c.Record)
+	}
 	s.w.mu.Unlock()
 	for _, r := range all {
 		if r.Partition == partition {
@@ -359,7 +372,7 @@ func (s *Site) Checkpoints(ctx context.Context) ([]wal.Checkpoint, error) {
 	defer s.w.mu.Unlock()
 	var out []wal.Checkpoint
 	for p := range s.positions {
-		out = append(out, wal.Checkpoint{Position: s.positions[p], Closings: slices.Clone(s.closings[p])})
+		out = append(out, wal.Checkpoint{Position: s.positions[p], Closings: slices.Clone(s.closings[p]), Seed: s.seed})
 	}
 	return out, nil
 }
