@@ -16,9 +16,12 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/comptech-lab/redis-wal/applier/config"
+	"github.com/comptech-lab/redis-wal/converge"
 	"github.com/comptech-lab/redis-wal/internal/redistest"
 	"github.com/comptech-lab/redis-wal/reach"
 	"github.com/comptech-lab/redis-wal/reach/adopt"
+	"github.com/comptech-lab/redis-wal/reach/refill"
 	"github.com/comptech-lab/redis-wal/wal"
 	"github.com/comptech-lab/redis-wal/writer"
 )
@@ -90,7 +93,7 @@ func adopts(ctx context.Context, site adopt.Site, peer adopt.Log, how adopt.How)
 }
 
 // readers read as long as the test runs, and count what they could not read.
-func readers(t testing.TB, s *redistest.Server, n int) (failed func() int64) {
+func readers(t testing.TB, s *redistest.Server, n int) (failed func() int64, stop func()) {
 	var bad atomic.Int64
 	ctx, cancel := context.WithCancel(context.Background())
 	var all sync.WaitGroup
@@ -106,18 +109,19 @@ func readers(t testing.TB, s *redistest.Server, n int) (failed func() int64) {
 			}
 		})
 	}
-	t.Cleanup(func() { cancel(); all.Wait() })
-	return bad.Load
+	stop = func() { cancel(); all.Wait() }
+	t.Cleanup(stop)
+	return bad.Load, stop
 }
 
 // A Redis that applications have filled becomes dc, while it is read; the other site does not take itself for one that has the data; and nobody builds dc from the records alone.
 func TestAdoptInPlace(t *testing.T) {
 	const n = 12_500 // 100,000 keys and some
-	p := newPairOf(t, func(p *pair) { grown(t, p.dc.redis, n) })
+	p := newPairOf(t, func(p *pair) { grown(t, p.dc.redis, n) }, func(c *config.Run) { c.HaltConfirm = 200 * time.Millisecond })
 	ctx := context.Background()
 	dc, dr := p.dc.site(t), p.dr.site(t)
-	comes(t, "dc's appliers say that its Redis is not empty", p.dc.says("not-empty"))
-	failed := readers(t, p.dc.redis, n)
+	comes(t, "dc's appliers halt: its Redis is not empty", func() bool { return strings.Count(p.dc.log.String(), `"msg":"halted"`) == pairPartitions })
+	failed, stopReading := readers(t, p.dc.redis, n)
 	done, err := adopts(ctx, dc, dr, adopt.How{Quiet: time.Second, Progress: func(s string) { t.Log(s) }})
 	if err != nil {
 		t.Fatal(err)
@@ -125,6 +129,9 @@ func TestAdoptInPlace(t *testing.T) {
 	t.Logf("%d keys: producers may append after %.2f s, applied after %.2f s", done.Keys, done.Open, done.Joined)
 	if bad := failed(); bad > 0 {
 		t.Errorf("%d reads failed, or read something else", bad)
+	}
+	if s, err := refill.Look(ctx, dr, dc); err != nil || len(s.Refused) > 0 {
+		t.Errorf("got %+v, %v, want that dr can be filled at once", s, err)
 	}
 	p.dc.kafka.Append(t, p.dc.kafka.Op("HSET", "old:hash:7", "new", "1"), p.dc.kafka.Op("SET", "new", "1"))
 	comes(t, "dc applies what producers append, on top of the data", func() bool {
@@ -145,6 +152,40 @@ func TestAdoptInPlace(t *testing.T) {
 		t.Errorf("got %v, want dr to be refused, and how it is filled", err)
 	}
 
+	load := p.load() // at both sites, while dr is filled
+	t.Cleanup(func() { load.stop(); load.done.Wait() })
+	filled, err := refill.Run(ctx, dr, dc, refill.How{Timeout: 40 * time.Second, Again: time.Millisecond, Progress: func(s string) { t.Log(s) }})
+	if err != nil || filled.Already || filled.Check == nil || filled.Check.Exit != 0 {
+		t.Fatalf("got %+v, %v, want dr to be filled", filled, err)
+	}
+	load.stop()
+	load.done.Wait()
+	comes(t, "dr holds what producers have appended at either site", func() bool {
+		for list, want := range load.n {
+			for _, h := range []*half{p.dc, p.dr} {
+				if int(h.redis.Client.LLen(ctx, list).Val()) < want {
+					return false
+				}
+			}
+		}
+		return true
+	})
+	if r := p.deep(converge.Deep{}); r.Exit != 0 || r.Deep.Verdict != converge.Converged || r.Deep.Keys["dr"] < 8*n {
+		t.Errorf("exit %d: %s", r.Exit, r.Deep.Sentence)
+	}
+	for list, want := range load.n {
+		if got := p.dr.redis.Client.LLen(ctx, list).Val(); int(got) != want {
+			t.Errorf("dr: %s has %d elements, want %d", list, got, want)
+		}
+	}
+	if bad := failed(); bad > 0 {
+		t.Errorf("%d reads failed, or read something else", bad)
+	}
+	p.dr.redis.Client.FlushAll(ctx)
+	halts := strings.Count(p.dr.log.String(), `"reason":"seed"`)
+	comes(t, "dr's appliers do not build a wiped Redis from the records alone", func() bool { return strings.Count(p.dr.log.String(), `"reason":"seed"`) > halts })
+
+	stopReading()
 	p.dc.redis.Client.FlushAll(ctx)
 	comes(t, "dc's appliers do not build a wiped Redis from the records alone", p.dc.says(`"reason":"seed"`))
 	if got := p.dc.redis.Client.Exists(ctx, "new").Val(); got > 0 {
@@ -152,7 +193,7 @@ func TestAdoptInPlace(t *testing.T) {
 	}
 }
 
-var errKilled = errors.New("killed")
+var errDead = errors.New("killed")
 
 // mortal is a site whose operator is killed at the n-th step.
 type mortal struct {
@@ -166,7 +207,7 @@ func (m *mortal) step() bool { m.left--; return m.left < 0 }
 func (m *mortal) Append(ctx context.Context, controls []writer.Control) (offsets []int64, err error) {
 	for _, c := range controls {
 		if m.step() {
-			return nil, errKilled
+			return nil, errDead
 		}
 		at, err := m.Site.Append(ctx, []writer.Control{c})
 		if err != nil {
@@ -175,20 +216,20 @@ func (m *mortal) Append(ctx context.Context, controls []writer.Control) (offsets
 		offsets = append(offsets, at...)
 	}
 	if m.step() {
-		return nil, errKilled
+		return nil, errDead
 	}
 	return offsets, nil
 }
 
 func (m *mortal) Adopt(ctx context.Context, a reach.Adoption) error {
 	if m.step() {
-		return errKilled
+		return errDead
 	}
 	if err := m.Site.Adopt(ctx, a); err != nil {
 		return err
 	}
 	if m.step() {
-		return errKilled
+		return errDead
 	}
 	return nil
 }
@@ -202,7 +243,7 @@ func TestAdoptDiesAtEveryStep(t *testing.T) {
 			ctx := context.Background()
 			dc, dr := p.dc.site(t), p.dr.site(t)
 			how := adopt.How{Quiet: 100 * time.Millisecond}
-			if _, err := adopts(ctx, &mortal{dc, at}, dr, how); !errors.Is(err, errKilled) {
+			if _, err := adopts(ctx, &mortal{dc, at}, dr, how); !errors.Is(err, errDead) {
 				t.Fatalf("got %v, want it to die at step %d", err, at)
 			}
 			found, err := adopt.Look(ctx, dc, dr)

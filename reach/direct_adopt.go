@@ -27,7 +27,7 @@ func (d *Direct) Adoptable(ctx context.Context) (Adoptable, error) {
 	var out Adoptable
 	err := d.atPrimary(ctx, func(c *redis.Client, r Redis, _ []string) error {
 		out = Adoptable{Primary: r.Primary, Databases: map[string]int64{}, Modules: []string{}, Functions: []string{}, Reserved: []string{}, Clients: []Client{}}
-		at, err := fieldsOf(ctx, c, "keyspace", "memory", "replication")
+		at, err := info(ctx, c, "keyspace", "memory", "replication")
 		if err != nil {
 			return err
 		}
@@ -171,23 +171,6 @@ func writers(ctx context.Context, c *redis.Client) ([]Client, error) {
 	return out, nil
 }
 
-// fieldsOf are the fields of sections of INFO.
-func fieldsOf(ctx context.Context, c redis.Cmdable, sections ...string) (map[string]string, error) {
-	out := map[string]string{}
-	for _, section := range sections {
-		text, err := c.Info(ctx, section).Result()
-		if err != nil {
-			return nil, fmt.Errorf("INFO %s: %w", section, err)
-		}
-		for line := range strings.Lines(text) {
-			if k, v, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
-				out[k] = v
-			}
-		}
-	}
-	return out, nil
-}
-
 // Writes implements [Site].
 func (d *Direct) Writes(ctx context.Context) (Writes, error) {
 	var out Writes
@@ -204,7 +187,7 @@ func (d *Direct) Writes(ctx context.Context) (Writes, error) {
 
 // count reads how often the known commands were called.
 func count(ctx context.Context, c redis.Cmdable, known map[string]bool) (Writes, error) {
-	at, err := fieldsOf(ctx, c, "server", "persistence", "commandstats")
+	at, err := info(ctx, c, "server", "persistence", "commandstats")
 	if err != nil {
 		return Writes{}, err
 	}

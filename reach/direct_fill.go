@@ -104,7 +104,7 @@ func (d *Direct) follows(ctx context.Context, addr string, offset int64) bool {
 }
 
 // info are the fields of sections of INFO.
-func info(ctx context.Context, c *redis.Client, sections ...string) (map[string]string, error) {
+func info(ctx context.Context, c redis.Cmdable, sections ...string) (map[string]string, error) {
 	out := map[string]string{}
 	for _, section := range sections {
 		text, err := c.Info(ctx, section).Result()

@@ -169,7 +169,7 @@ func seed(ctx context.Context, site Site, f *Found) error {
 	return nil
 }
 
-// joined waits until the appliers have passed the seeds.
+// joined waits until the appliers have passed the seeds, and then until each partition has attested that it goes on: else it would be taken for halted for a while.
 func joined(ctx context.Context, site Site, f *Found) error {
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
@@ -188,7 +188,7 @@ func joined(ctx context.Context, site Site, f *Found) error {
 			}
 		}
 		if waits < 0 {
-			return nil
+			return attested(ctx, site, all)
 		}
 		select {
 		case <-tick.C:
@@ -196,4 +196,36 @@ func joined(ctx context.Context, site Site, f *Found) error {
 			return errors.Join(context.Cause(ctx), fmt.Errorf("partition %d: the applier has not come past the seed: are the appliers of %s up? See `walctl status`", waits, f.Site))
 		}
 	}
+}
+
+var errHeard = errors.New("all were heard")
+
+// attested appends a barrier to each partition, and waits for the answers.
+func attested(ctx context.Context, site Site, at []wal.Checkpoint) error {
+	waits := map[string]bool{}
+	var barriers []writer.Control
+	for p := range at {
+		id := rand.Text()
+		waits[id] = true
+		barriers = append(barriers, writer.Control{Partition: int32(p), Barrier: &wal.Barrier{
+			ID: id, Number: at[p].Barriers[wal.Local].Highest() + 1, Partitions: int32(len(at)), Time: time.Now().UnixMilli(),
+		}})
+	}
+	if _, err := site.Append(ctx, barriers); err != nil {
+		return err
+	}
+	self := site.Identity().Sites.Self
+	err := site.Follow(ctx, time.Now().Add(-time.Minute), func(a wal.Attestation) error {
+		if a.Site == self && a.Halted == nil {
+			delete(waits, a.Barrier.ID)
+		}
+		if len(waits) == 0 {
+			return errHeard
+		}
+		return nil
+	}, func() {})
+	if errors.Is(err, errHeard) {
+		return nil
+	}
+	return fmt.Errorf("%d partitions have not attested yet that they go on: %w", len(waits), err)
 }

@@ -32,6 +32,7 @@ type Site interface {
 	Writes(ctx context.Context) (reach.Writes, error)
 	Adopt(ctx context.Context, a reach.Adoption) error
 	Checkpoints(ctx context.Context) ([]wal.Checkpoint, error)
+	Follow(ctx context.Context, since time.Time, each func(wal.Attestation) error, caught func()) error
 }
 
 // Found is how a site is, before it is adopted or half-way.

@@ -188,6 +188,10 @@ func adopts(t *testing.T, b *bench) {
 			t.Errorf("partition %d: got %+v, want %+v", p, got, want)
 		}
 	}
+	c.Del(b.ctx, "data") // or they expire: it is no new Redis all the same
+	if r, err := b.Redis(b.ctx); err != nil || r.Held.Data != 0 || r.Held.Free() {
+		t.Errorf("got %+v, %v, want it not to be taken for a new one", r.Held, err)
+	}
 	if err := b.Adopt(b.ctx, a); err == nil {
 		t.Error("a second adoption was taken")
 	}

@@ -109,7 +109,7 @@ func Look(ctx context.Context, target, source Site) (*State, error) {
 	for _, h := range sick {
 		s.refuse("%s is halted in partition %d (%s): it is no source before it goes on; %s", s.Source, h.Partition, h.Reason, h.Remedy)
 	}
-	s.Broken = broken(&to, &ends)
+	s.Broken = append(broken(&to, &ends), unseeded(&to, &from)...)
 	s.source(&from)
 	if newer(from.Version, to.Version) {
 		s.refuse("the Redis of %s is %s, that of %s %s: it does not know what a newer one stores; upgrade the Redis of %s first", s.Source, from.Version, s.Target, to.Version, s.Target)
@@ -200,6 +200,17 @@ func broken(r *reach.Redis, ends *writer.Ends) []Halt {
 			add("the next record is %d, and the log begins at %d", at.Next, start)
 		case at.Next > end:
 			add("the next record is %d, and the log ends at %d", at.Next, end)
+		}
+	}
+	return out
+}
+
+// unseeded are the partitions that lack the data with which the source's log begins: they halt at the seed, if they have not met it yet.
+func unseeded(to, from *reach.Redis) []Halt {
+	out := []Halt{}
+	for p, c := range to.Checkpoints {
+		if c != nil && c.Seed == "" && p < len(from.Checkpoints) && from.Checkpoints[p] != nil && from.Checkpoints[p].Seed != "" {
+			out = append(out, Halt{Partition: int32(p), Error: fmt.Sprintf("it lacks data that are in no record (seed %s)", from.Checkpoints[p].Seed)})
 		}
 	}
 	return out

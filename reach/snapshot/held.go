@@ -86,5 +86,5 @@ func untouched(at *wal.Checkpoint) bool {
 			return false
 		}
 	}
-	return at.Root == wal.Hash{}
+	return at.Root == wal.Hash{} && at.Seed == "" // it may have had data that have expired since
 }
