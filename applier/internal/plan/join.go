@@ -76,7 +76,7 @@ func Join(r Rules, p int32, s Stored, l Log) (Joint, error) {
 	}
 	if len(s.Meta) == 0 && len(s.Checkpoint) == 0 {
 		if s.Keys > 0 {
-			return halt(HaltNotEmpty, "if its data came from this log, adopt it with `walctl adopt`; if not, replace them by the peer's with `walctl bootstrap`",
+			return halt(HaltNotEmpty, "if the log is new, make these data its beginning with `walctl adopt`; if not, replace them by the peer's with `walctl bootstrap`",
 				"Redis holds %d keys but no checkpoint, so nobody knows which records they contain", s.Keys)
 		}
 		return create(r, p, l, halt)
