@@ -117,7 +117,7 @@ func readers(t testing.TB, s *redistest.Server, n int) (failed func() int64, sto
 // A Redis that applications have filled becomes dc, while it is read; the other site does not take itself for one that has the data; and nobody builds dc from the records alone.
 func TestAdoptInPlace(t *testing.T) {
 	const n = 12_500 // 100,000 keys and some
-	p := newPairOf(t, func(p *pair) { grown(t, p.dc.redis, n); p.dc.halts, p.dr.halts = true, true }, func(c *config.Run) { c.HaltConfirm, c.BarrierInterval = 200*time.Millisecond, 5*time.Second })
+	p := newPairOf(t, func(p *pair) { grown(t, p.dc.redis, n); p.dc.halts, p.dr.halts = true, true }, func(c *config.Run) { c.HaltConfirm, c.BarrierInterval = 200*time.Millisecond, 2*time.Second })
 	ctx := context.Background()
 	dc, dr := p.dc.site(t), p.dr.site(t)
 	comes(t, "dc's appliers halt: its Redis is not empty", func() bool { return strings.Count(p.dc.log.String(), `"msg":"halted"`) == pairPartitions })

@@ -27,6 +27,7 @@ type How struct {
 	Quiet    time.Duration // how long nobody may write to it first; 0 = DefaultQuiet
 	Timeout  time.Duration // 0 = DefaultTimeout
 	Progress func(line string)
+	Opened   func() // called when producers may append to the log; nil = nobody is
 }
 
 // Done is what was done.
@@ -107,6 +108,9 @@ func Do(ctx context.Context, site Site, f *Found, how How) (Done, error) {
 			return done, fmt.Errorf("the checkpoints were not written: %w", err)
 		}
 		done.Open = time.Since(began).Seconds()
+		if how.Opened != nil {
+			how.Opened()
+		}
 		say("producers may append to %s at %s: what they append is executed on top of the data", f.Log, f.Site)
 	}
 	if err := joined(ctx, site, f); err != nil {

@@ -212,6 +212,23 @@ func (t *Traffic) enter(site string, slot int) {
 	}, key, n)
 }
 
+// direct appends a number to a ledger of the site as an application does that knows of no log.
+func (t *Traffic) direct(c redis.Cmdable, site string) error {
+	t.mu.Lock()
+	t.next++
+	n := t.next
+	t.mu.Unlock()
+	key, text := ledger(site, n%ledgers), strconv.Itoa(n)
+	if err := c.RPush(context.Background(), key, text).Err(); err != nil {
+		return fmt.Errorf("write to the Redis of %s: %w", site, err)
+	}
+	t.model <- load.Applied{At: time.Now(), Op: load.Op{Direct: func(time.Time) [][]string { return [][]string{{"RPUSH", key, text}} }}}
+	t.mu.Lock()
+	t.acked[key] = append(t.acked[key], n)
+	t.mu.Unlock()
+	return nil
+}
+
 // Close the drill's books: a last number in every ledger of the sites that are written at, which comes after everything else in its partition and stream.
 func (t *Traffic) last(ctx context.Context) error {
 	for _, site := range t.at {
