@@ -11,6 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/comptech-lab/redis-wal/wal"
+	"github.com/comptech-lab/redis-wal/writer"
 )
 
 const (
@@ -26,63 +27,74 @@ const (
 func (d *Direct) Adoptable(ctx context.Context) (Adoptable, error) {
 	var out Adoptable
 	err := d.atPrimary(ctx, func(c *redis.Client, r Redis, _ []string) error {
-		out = Adoptable{Primary: r.Primary, Databases: map[string]int64{}, Modules: []string{}, Functions: []string{}, Reserved: []string{}, Clients: []Client{}}
-		at, err := info(ctx, c, "keyspace", "memory", "replication")
+		at, err := info(ctx, c, "replication")
 		if err != nil {
 			return err
 		}
 		if at["role"] != "master" {
 			return fmt.Errorf("the Sentinels name it the primary, and its role is %s: a failover is under way, or it is a replica of another Redis", at["role"])
 		}
-		out.Eviction = at["maxmemory_policy"]
-		for name, text := range at {
-			if number, ok := strings.CutPrefix(name, "db"); ok && number != "0" {
-				if n, ok := keysOf(text); ok {
-					out.Databases[name] = n
-				}
-			}
-		}
-		if out.Keys, err = c.DBSize(ctx).Result(); err != nil {
-			return fmt.Errorf("DBSIZE: %w", err)
-		}
-		if out.Modules, err = named(ctx, c, "name", "MODULE", "LIST"); err != nil {
-			return err
-		}
-		if out.Functions, err = named(ctx, c, "library_name", "FUNCTION", "LIST"); err != nil {
-			return err
-		}
-		if out.Clients, err = writers(ctx, c); err != nil {
-			return err
-		}
-		if err := d.begun(ctx, c, &out); err != nil {
-			return err
-		}
-		return d.reserved(ctx, c, &out)
+		out, err = adopts(d.id).look(ctx, c)
+		out.Primary = r.Primary
+		return err
 	})
 	return out, err
 }
 
-// begun looks for what an applier, an adoption or a fill has left.
-func (d *Direct) begun(ctx context.Context, c *redis.Client, out *Adoptable) error {
-	meta, err := c.HLen(ctx, wal.MetaKey(d.id.Log)).Result()
+// adopts is a log that the data of a Redis are to be the beginning of.
+type adopts writer.Identity
+
+func (l adopts) look(ctx context.Context, c *redis.Client) (Adoptable, error) {
+	out := Adoptable{Databases: map[string]int64{}, Modules: []string{}, Functions: []string{}, Reserved: []string{}, Clients: []Client{}}
+	at, err := info(ctx, c, "keyspace", "memory")
 	if err != nil {
-		return fmt.Errorf("%s: %w", wal.MetaKey(d.id.Log), err)
+		return out, err
 	}
-	if out.Filling, err = c.Get(ctx, wal.BootstrapKey(d.id.Log)).Result(); err != nil && !errors.Is(err, redis.Nil) {
-		return fmt.Errorf("%s: %w", wal.BootstrapKey(d.id.Log), err)
+	out.Eviction = at["maxmemory_policy"]
+	for name, text := range at {
+		if number, ok := strings.CutPrefix(name, "db"); ok && number != "0" {
+			if n, ok := keysOf(text); ok {
+				out.Databases[name] = n
+			}
+		}
 	}
-	var r Redis
-	if err := d.checkpoints(ctx, c, &r); err != nil {
+	if out.Keys, err = c.DBSize(ctx).Result(); err != nil {
+		return out, fmt.Errorf("DBSIZE: %w", err)
+	}
+	if out.Modules, err = named(ctx, c, "name", "MODULE", "LIST"); err != nil {
+		return out, err
+	}
+	if out.Functions, err = named(ctx, c, "library_name", "FUNCTION", "LIST"); err != nil {
+		return out, err
+	}
+	if out.Clients, err = writers(ctx, c); err != nil {
+		return out, err
+	}
+	if err := l.begun(ctx, c, &out); err != nil {
+		return out, err
+	}
+	return out, l.reserved(ctx, c, &out)
+}
+
+// begun looks for what an applier, an adoption or a fill has left.
+func (l adopts) begun(ctx context.Context, c *redis.Client, out *Adoptable) error {
+	meta, err := c.HLen(ctx, wal.MetaKey(l.Log)).Result()
+	if err != nil {
+		return fmt.Errorf("%s: %w", wal.MetaKey(l.Log), err)
+	}
+	if out.Filling, err = c.Get(ctx, wal.BootstrapKey(l.Log)).Result(); err != nil && !errors.Is(err, redis.Nil) {
+		return fmt.Errorf("%s: %w", wal.BootstrapKey(l.Log), err)
+	}
+	if out.Checkpoints, err = checkpointsOf(ctx, c, writer.Identity(l)); err != nil {
 		return err
 	}
-	out.Checkpoints = r.Checkpoints
-	out.Begun = meta > 0 || slices.ContainsFunc(r.Checkpoints, func(c *wal.Checkpoint) bool { return c != nil })
+	out.Begun = meta > 0 || slices.ContainsFunc(out.Checkpoints, func(c *wal.Checkpoint) bool { return c != nil })
 	return nil
 }
 
 // reserved looks for keys that an applier of another log, or nobody, should have: a fill of the peer leaves them out.
-func (d *Direct) reserved(ctx context.Context, c *redis.Client, out *Adoptable) error {
-	own := wal.MetaKey(d.id.Log)
+func (l adopts) reserved(ctx context.Context, c *redis.Client, out *Adoptable) error {
+	own := wal.MetaKey(l.Log)
 	for cursor, first := uint64(0), true; (first || cursor != 0) && len(out.Reserved) < someReserved; first = false {
 		var keys []string
 		var err error
@@ -258,9 +270,14 @@ func (d *Direct) seed(ctx context.Context, p redis.Pipeliner, a Adoption) {
 	meta := wal.Meta{TopicID: a.TopicID, Partitions: d.id.Partitions}
 	p.HSet(ctx, wal.MetaKey(d.id.Log), pairs(meta.Fields()))
 	for part := range d.id.Partitions {
-		c := wal.Checkpoint{Position: wal.Position{TopicID: a.TopicID, LeaderEpoch: -1}, Seed: a.Seed}
+		c := seeded(a.TopicID, a.Seed)
 		p.HSet(ctx, wal.CheckpointKey(d.id.Log, part), pairs(c.Fields(d.id.Sites)))
 	}
+}
+
+// seeded is the beginning of a partition with data that are in no record.
+func seeded(id wal.TopicID, seed string) wal.Checkpoint {
+	return wal.Checkpoint{Position: wal.Position{TopicID: id, LeaderEpoch: -1}, Seed: seed}
 }
 
 func pairs(fields []wal.Field) []string {

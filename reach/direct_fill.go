@@ -195,5 +195,19 @@ func (f *directFilling) Finish(ctx context.Context) error {
 	return f.named(f.fill.Finish(ctx, wal.Meta{TopicID: f.point.TopicID, Partitions: f.d.id.Partitions}, f.point.Checkpoints, f.point.Producers))
 }
 
+// Seed implements [Filling].
+func (f *directFilling) Seed(ctx context.Context, seed string) error {
+	e, err := f.d.Ends(ctx)
+	if err != nil {
+		return err
+	}
+	checkpoints := make([]wal.Checkpoint, f.d.id.Partitions)
+	for p := range checkpoints {
+		checkpoints[p] = seeded(e.TopicID, seed)
+	}
+	meta := wal.Meta{TopicID: e.TopicID, Partitions: f.d.id.Partitions}
+	return f.named(f.fill.Finish(ctx, meta, checkpoints, make([]map[string]wal.Producer, len(checkpoints))))
+}
+
 // Close implements [Filling].
 func (f *directFilling) Close() error { return f.near.Close() }

@@ -33,6 +33,9 @@ type Filling interface {
 	Join(ctx context.Context, at Handover, waits func(what string)) (Joined, error)
 	// Finish writes where the appliers go on, and lets them join. It is an error before Join has found it.
 	Finish(ctx context.Context) error
+	// Seed is Join and Finish of a Redis that was filled from one that is no site's: what was added becomes the beginning of the log, and the appliers go on at the log's own
+	// beginning. The seeds must stand in the log.
+	Seed(ctx context.Context, seed string) error
 	// Close lets go of it. Unless it is finished it stays half-way: another one begins anew.
 	Close() error
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/comptech-lab/redis-wal/reach/snapshot"
 	"github.com/comptech-lab/redis-wal/wal"
+	"github.com/comptech-lab/redis-wal/writer"
 )
 
 // Redis implements [Site].
@@ -86,31 +87,40 @@ func (d *Direct) checkpoints(ctx context.Context, c *redis.Client, out *Redis) e
 	if out.Held, err = snapshot.Hold(ctx, c, d.id.Log, d.id.Sites); err != nil {
 		return err
 	}
-	p := c.Pipeline()
-	meta := p.HGetAll(ctx, wal.MetaKey(d.id.Log))
-	all := make([]*redis.MapStringStringCmd, d.id.Partitions)
-	for i := range all {
-		all[i] = p.HGetAll(ctx, wal.CheckpointKey(d.id.Log, int32(i)))
+	fields, err := c.HGetAll(ctx, wal.MetaKey(d.id.Log)).Result()
+	if err != nil {
+		return fmt.Errorf("read %s: %w", wal.MetaKey(d.id.Log), err)
 	}
-	if _, err := p.Exec(ctx); err != nil {
-		return fmt.Errorf("read the checkpoints: %w", err)
-	}
-	if m, err := wal.ParseMeta(meta.Val()); err == nil && len(meta.Val()) > 0 {
+	if m, err := wal.ParseMeta(fields); err == nil && len(fields) > 0 {
 		out.Meta = &m
 	}
-	out.Checkpoints = make([]*wal.Checkpoint, len(all))
+	out.Checkpoints, err = checkpointsOf(ctx, c, d.id)
+	return err
+}
+
+// checkpointsOf are those of all partitions, by partition; nil where there is none.
+func checkpointsOf(ctx context.Context, c *redis.Client, id writer.Identity) ([]*wal.Checkpoint, error) {
+	p := c.Pipeline()
+	all := make([]*redis.MapStringStringCmd, id.Partitions)
+	for i := range all {
+		all[i] = p.HGetAll(ctx, wal.CheckpointKey(id.Log, int32(i)))
+	}
+	if _, err := p.Exec(ctx); err != nil {
+		return nil, fmt.Errorf("read the checkpoints: %w", err)
+	}
+	out := make([]*wal.Checkpoint, len(all))
 	for i, cmd := range all {
 		fields := cmd.Val()
 		if len(fields) == 0 {
 			continue
 		}
-		checkpoint, err := wal.ParseCheckpoint(fields, d.id.Sites)
+		checkpoint, err := wal.ParseCheckpoint(fields, id.Sites)
 		if err != nil {
-			return fmt.Errorf("partition %d: %w", i, err)
+			return nil, fmt.Errorf("partition %d: %w", i, err)
 		}
-		out.Checkpoints[i] = &checkpoint
+		out[i] = &checkpoint
 	}
-	return nil
+	return out, nil
 }
 
 // Values implements [Site]. Each value is read by itself: two keys may be shown as they never were at the same time.

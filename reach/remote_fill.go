@@ -76,6 +76,14 @@ func (f *remoteFilling) Finish(ctx context.Context) error {
 	return f.r.do(ctx, methodFillFinish, fillArgs{f.id}, nil, nil, nil)
 }
 
+// Seed implements [Filling].
+func (f *remoteFilling) Seed(ctx context.Context, seed string) error {
+	if err := f.sending(ctx, f.some.flush); err != nil {
+		return err
+	}
+	return f.r.do(ctx, methodFillSeed, fillSeedArgs{f.id, seed}, nil, nil, nil)
+}
+
 // Close implements [Filling].
 func (f *remoteFilling) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), endTimeout)

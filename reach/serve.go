@@ -217,7 +217,7 @@ func (s *server) do(ctx context.Context, c *call, r request) (any, error) {
 		return s.site.Values(ctx, keys)
 	case methodSnapshot:
 		return nil, s.snapshot(ctx, c)
-	case methodFill, methodFillAdd, methodFillJoin, methodFillFinish, methodFillClose:
+	case methodFill, methodFillAdd, methodFillJoin, methodFillFinish, methodFillSeed, methodFillClose:
 		return s.fill(ctx, c, r)
 	case methodAdoptable:
 		return s.site.Adoptable(ctx)

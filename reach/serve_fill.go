@@ -74,6 +74,15 @@ func (s *server) fill(ctx context.Context, c *call, r request) (any, error) {
 			return nil, err
 		}
 		return f.filling.Join(ctx, a.Handover, func(what string) { _ = c.item(ctx, what) }) // what fails here fails at the end too
+	case methodFillSeed:
+		a, err := args[fillSeedArgs](r)
+		if err == nil {
+			err = f.parts.end()
+		}
+		if err != nil {
+			return nil, err
+		}
+		return nil, f.filling.Seed(ctx, a.Seed)
 	case methodFillFinish:
 		return nil, f.filling.Finish(ctx)
 	default:

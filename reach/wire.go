@@ -79,6 +79,7 @@ const (
 	methodFillAdd     = "fill-add"
 	methodFillJoin    = "fill-join"
 	methodFillFinish  = "fill-finish"
+	methodFillSeed    = "fill-seed"
 	methodFillClose   = "fill-close"
 	methodAdoptable   = "adoptable"
 	methodWrites      = "writes"
@@ -109,6 +110,10 @@ type (
 	fillJoinArgs struct {
 		Fill     uint64
 		Handover Handover
+	}
+	fillSeedArgs struct {
+		Fill uint64
+		Seed string
 	}
 	fillArgs struct{ Fill uint64 }
 )

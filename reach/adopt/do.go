@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/comptech-lab/redis-wal/reach"
+	"github.com/comptech-lab/redis-wal/reach/snapshot"
 	"github.com/comptech-lab/redis-wal/wal"
 	"github.com/comptech-lab/redis-wal/writer"
 )
@@ -20,6 +21,8 @@ const (
 	DefaultTimeout = 2 * time.Minute
 	// pollEvery is between two looks at where the appliers are.
 	pollEvery = 100 * time.Millisecond
+	// every is between two lines about what was copied.
+	every = 2 * time.Second
 )
 
 // How says how a Redis is adopted.
@@ -65,81 +68,134 @@ type RefusedError struct{ Reasons []string }
 
 func (e *RefusedError) Error() string { return strings.Join(e.Reasons, "; ") }
 
-// Do adopts a site as it was found. First the seeds are appended, then the checkpoints are written: whenever it ends in between, no applier joins that Redis, and doing it again goes
-// on. A RefusedError or a WrittenError says that nothing was written, unless it was begun before.
+// Do adopts a site as it was found by [Look]. First the seeds are appended, then the checkpoints are written: whenever it ends in between, no applier goes on with that Redis, and
+// doing it again goes on. A RefusedError or a WrittenError says that nothing was written, unless it was begun before.
 func Do(ctx context.Context, site Site, f *Found, how How) (Done, error) {
-	began := time.Now()
+	w := newWork(site, f, how)
+	return w.do(ctx, func(ctx context.Context) error {
+		before, err := w.quiet(ctx, site, func() (reach.Adoptable, error) { return site.Adoptable(ctx) })
+		if err != nil {
+			return err
+		}
+		if err := w.seed(ctx); err != nil {
+			return err
+		}
+		if err := site.Adopt(ctx, reach.Adoption{Seed: f.Seed, TopicID: f.TopicID, Writes: before}); err != nil {
+			return fmt.Errorf("the checkpoints were not written: %w", err)
+		}
+		return nil
+	})
+}
+
+// DoFrom is [Do] for a site as it was found by [LookFrom]: its Redis is filled in between.
+func DoFrom(ctx context.Context, site Target, f *Found, how How) (Done, error) {
+	w := newWork(site, f, how)
+	return w.do(ctx, func(ctx context.Context) error {
+		before, err := w.quiet(ctx, f.From, func() (reach.Adoptable, error) { return f.From.Adoptable(ctx, site.Identity()) })
+		if err != nil {
+			return err
+		}
+		if err := w.seed(ctx); err != nil {
+			return err
+		}
+		filling, err := site.Fill(ctx, reach.Refill{Note: fmt.Sprintf("from %s, by walctl adopt, since %s", f.Redis.Primary, time.Now().UTC().Format(time.RFC3339))})
+		if err != nil {
+			return err
+		}
+		defer func() { _ = filling.Close() }() // nothing is under way, or it is given up
+		if err := w.carry(ctx, filling); err != nil {
+			return err
+		}
+		after, err := f.From.Writes(ctx)
+		if err != nil {
+			return err
+		}
+		if wrote := after.Since(before); wrote != "" {
+			return fmt.Errorf("%s was written to while it was copied: %s. Stop all that write to it", f.Redis.Primary, wrote)
+		}
+		return filling.Seed(ctx, f.Seed)
+	})
+}
+
+// work is one adoption.
+type work struct {
+	How
+	site  Site
+	found *Found
+	began time.Time
+}
+
+func newWork(site Site, f *Found, how How) *work {
 	if how.Quiet == 0 {
 		how.Quiet = DefaultQuiet
 	}
 	if how.Timeout == 0 {
 		how.Timeout = DefaultTimeout
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, how.Timeout, fmt.Errorf("not done within %s", how.Timeout))
-	defer cancel()
-	say := func(format string, args ...any) {
-		if how.Progress != nil {
-			how.Progress(fmt.Sprintf(format, args...))
-		}
+	return &work{How: how, site: site, found: f, began: time.Now()}
+}
+
+func (w *work) say(format string, args ...any) {
+	if w.Progress != nil {
+		w.Progress(fmt.Sprintf(format, args...))
 	}
+}
+
+// limited is a context for what takes no longer than is said.
+func (w *work) limited(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, w.Timeout, fmt.Errorf("not done within %s", w.Timeout))
+}
+
+// do is what both ways have in common; write is what they have not.
+func (w *work) do(ctx context.Context, write func(context.Context) error) (Done, error) {
+	f := w.found
 	done := Done{Seed: f.Seed, Keys: f.Redis.Keys, Already: f.Written}
 	if len(f.Refusals) > 0 {
 		return done, &RefusedError{f.Refusals}
 	}
 	if !f.Written {
-		say("nobody may write to the Redis of %s for %s", f.Site, how.Quiet)
-		before, err := quiet(ctx, site, how.Quiet)
-		if err != nil {
+		if err := write(ctx); err != nil {
 			return done, err
 		}
-		ends, err := site.Ends(ctx)
-		if err != nil {
-			return done, err
+		done.Seed, done.Open = f.Seed, time.Since(w.began).Seconds()
+		if w.Opened != nil {
+			w.Opened()
 		}
-		if ends.TopicID != f.TopicID {
-			return done, &RefusedError{[]string{fmt.Sprintf("the topic %s was made anew meanwhile: look again", f.Log)}}
-		}
-		if err := seed(ctx, site, f); err != nil {
-			return done, err
-		}
-		done.Seed = f.Seed
-		say("the log of %s says in every partition that it begins with data in no record (seed %s)", f.Site, f.Seed)
-		if err := site.Adopt(ctx, reach.Adoption{Seed: f.Seed, TopicID: f.TopicID, Writes: before}); err != nil {
-			return done, fmt.Errorf("the checkpoints were not written: %w", err)
-		}
-		done.Open = time.Since(began).Seconds()
-		if how.Opened != nil {
-			how.Opened()
-		}
-		say("producers may append to %s at %s: what they append is executed on top of the data", f.Log, f.Site)
+		w.say("producers may append to %s at %s: what they append is executed on top of the data", f.Log, f.Site)
 	}
-	if err := joined(ctx, site, f); err != nil {
+	ctx, cancel := w.limited(ctx)
+	defer cancel()
+	if err := joined(ctx, w.site, f); err != nil {
 		return done, err
 	}
-	done.Joined = time.Since(began).Seconds()
+	done.Joined = time.Since(w.began).Seconds()
 	return done, nil
 }
 
 // quiet makes sure that nobody writes.
-func quiet(ctx context.Context, site Site, d time.Duration) (reach.Writes, error) {
-	before, err := site.Writes(ctx)
+func (w *work) quiet(ctx context.Context, to interface {
+	Writes(ctx context.Context) (reach.Writes, error)
+}, look func() (reach.Adoptable, error),
+) (reach.Writes, error) {
+	w.say("nobody may write to the Redis at %s for %s", w.found.Redis.Primary, w.Quiet)
+	before, err := to.Writes(ctx)
 	if err != nil {
 		return before, err
 	}
-	end := time.NewTimer(d)
+	end := time.NewTimer(w.Quiet)
 	defer end.Stop()
 	select {
 	case <-end.C:
 	case <-ctx.Done():
 		return before, context.Cause(ctx)
 	}
-	after, err := site.Writes(ctx)
+	after, err := to.Writes(ctx)
 	if err != nil {
 		return before, err
 	}
 	if wrote := after.Since(before); wrote != "" {
-		written := &WrittenError{What: wrote, Within: d}
-		if at, err := site.Adoptable(ctx); err == nil { // to name them
+		written := &WrittenError{What: wrote, Within: w.Quiet}
+		if at, err := look(); err == nil { // to name them
 			written.Clients = at.Clients
 		}
 		return before, written
@@ -147,8 +203,46 @@ func quiet(ctx context.Context, site Site, d time.Duration) (reach.Writes, error
 	return after, nil
 }
 
+// carry copies the data.
+func (w *work) carry(ctx context.Context, filling reach.Filling) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stuck := time.AfterFunc(w.Timeout, func() { cancel(fmt.Errorf("no key came, or could be written, within %s", w.Timeout)) })
+	defer stuck.Stop()
+	n, began, told := int64(0), time.Now(), time.Now()
+	err := w.found.From.Snapshot(ctx, func(e snapshot.Entry) error {
+		if err := filling.Add(ctx, e); err != nil {
+			return err
+		}
+		stuck.Reset(w.Timeout)
+		if n++; time.Since(told) >= every {
+			told = time.Now()
+			w.say("%d of about %d keys", n, w.found.Redis.Keys)
+		}
+		return nil
+	})
+	if err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		return fmt.Errorf("after %d keys: %w", n, err)
+	}
+	w.say("%d keys were copied in %.1f s", n, time.Since(began).Seconds())
+	return nil
+}
+
 // seed appends the seeds that are missing.
-func seed(ctx context.Context, site Site, f *Found) error {
+func (w *work) seed(ctx context.Context) error {
+	ctx, cancel := w.limited(ctx)
+	defer cancel()
+	f := w.found
+	ends, err := w.site.Ends(ctx)
+	if err != nil {
+		return err
+	}
+	if ends.TopicID != f.TopicID {
+		return &RefusedError{[]string{fmt.Sprintf("the topic %s was made anew meanwhile: look again", f.Log)}}
+	}
 	if f.Seed == "" {
 		f.Seed = rand.Text()
 	}
@@ -160,16 +254,16 @@ func seed(ctx context.Context, site Site, f *Found) error {
 			})
 		}
 	}
-	if len(missing) == 0 {
-		return nil
+	if len(missing) > 0 {
+		offsets, err := w.site.Append(ctx, missing)
+		if err != nil {
+			return err
+		}
+		for i, c := range missing {
+			f.Seeded[c.Partition] = offsets[i]
+		}
 	}
-	offsets, err := site.Append(ctx, missing)
-	if err != nil {
-		return err
-	}
-	for i, c := range missing {
-		f.Seeded[c.Partition] = offsets[i]
-	}
+	w.say("the log of %s says in every partition that it begins with data in no record (seed %s)", f.Site, f.Seed)
 	return nil
 }
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/comptech-lab/redis-wal/reach"
+	"github.com/comptech-lab/redis-wal/reach/snapshot"
 	"github.com/comptech-lab/redis-wal/wal"
 	"github.com/comptech-lab/redis-wal/writer"
 )
@@ -35,11 +36,28 @@ type Site interface {
 	Follow(ctx context.Context, since time.Time, each func(wal.Attestation) error, caught func()) error
 }
 
+// Target is a site that is to begin with the data of another Redis. It is a [reach.Site] as a rule.
+type Target interface {
+	Site
+	Redis(ctx context.Context) (reach.Redis, error)
+	Fill(ctx context.Context, how reach.Refill) (reach.Filling, error)
+}
+
+// Source is that other Redis: a [reach.Foreign].
+type Source interface {
+	Adoptable(ctx context.Context, id writer.Identity) (reach.Adoptable, error)
+	Writes(ctx context.Context) (reach.Writes, error)
+	Snapshot(ctx context.Context, each func(snapshot.Entry) error) error
+}
+
 // Found is how a site is, before it is adopted or half-way.
 type Found struct {
 	Site, Log string
-	Redis     reach.Adoptable
-	TopicID   wal.TopicID
+	// Redis is the one that holds the data: the site's own, or that which From says.
+	Redis reach.Adoptable
+	// From is where the data are; nil: in the site's own Redis.
+	From    Source
+	TopicID wal.TopicID
 	// Seed is the id of an adoption of this Redis that was begun; empty: none was.
 	Seed string
 	// Seeded are the offsets of its seeds in the site's log, by partition; -1: there is none yet.
@@ -65,10 +83,45 @@ func Look(ctx context.Context, site Site, peer Log) (*Found, error) {
 	if f.Redis, err = site.Adoptable(ctx); err != nil {
 		return nil, err
 	}
-	f.redis(id)
-	own, err := scan(ctx, site)
+	if f.begun(&f.Redis); !f.Written {
+		f.holds("its Redis", id.Log, &f.Redis)
+	}
+	return f, f.logs(ctx, site, peer)
+}
+
+// LookFrom is [Look] for a site whose Redis is empty, and which is to begin with the data of another one.
+func LookFrom(ctx context.Context, site Target, from Source, peer Log) (*Found, error) {
+	id := site.Identity()
+	f := &Found{Site: id.Sites.Self, Log: id.Log, From: from}
+	var err error
+	if f.Redis, err = from.Adoptable(ctx, id); err != nil {
+		return nil, err
+	}
+	own, err := site.Adoptable(ctx)
 	if err != nil {
 		return nil, err
+	}
+	held, err := site.Redis(ctx)
+	if err != nil {
+		return nil, err
+	}
+	switch f.begun(&own); {
+	case f.Written:
+	case !held.Held.Free():
+		f.refuse("its Redis holds %d keys already: only an empty one is filled", held.Held.Keys)
+	}
+	if !f.Written {
+		f.holds("the Redis at "+f.Redis.Primary, id.Log, &f.Redis)
+	}
+	return f, f.logs(ctx, site, peer)
+}
+
+// logs judges the logs.
+func (f *Found) logs(ctx context.Context, site Site, peer Log) error {
+	id := site.Identity()
+	own, err := scan(ctx, site)
+	if err != nil {
+		return err
 	}
 	f.TopicID, f.Seeded = own.ends.TopicID, make([]int64, id.Partitions)
 	logs := []*scanned{own}
@@ -77,7 +130,7 @@ func Look(ctx context.Context, site Site, peer Log) (*Found, error) {
 	} else {
 		other, err := scan(ctx, peer)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		logs = append(logs, other)
 	}
@@ -85,33 +138,34 @@ func Look(ctx context.Context, site Site, peer Log) (*Found, error) {
 	if !f.Written {
 		f.news(logs)
 	}
-	return f, nil
+	return nil
 }
 
-// redis judges what the Redis holds.
-func (f *Found) redis(id writer.Identity) {
-	r := &f.Redis
-	seeds := map[string]bool{}
-	for _, c := range r.Checkpoints {
-		if c != nil {
-			seeds[c.Seed] = true
-		} else {
-			seeds["missing"] = true
+// begun finds out whether the site's checkpoints are written already.
+func (f *Found) begun(own *reach.Adoptable) {
+	if !own.Begun || own.Filling != "" {
+		return
+	}
+	for _, c := range own.Checkpoints {
+		if c == nil || c.Seed == "" || c.Seed != own.Checkpoints[0].Seed {
+			return
 		}
 	}
+	f.Written, f.Seed = true, own.Checkpoints[0].Seed
+}
+
+// holds judges what the Redis holds that is to be adopted.
+func (f *Found) holds(which, log string, r *reach.Adoptable) {
 	switch {
 	case r.Filling != "":
-		f.refuse("its Redis is being filled from elsewhere (%s)", r.Filling)
-	case r.Begun && len(seeds) == 1 && !seeds[""] && !seeds["missing"]:
-		f.Written, f.Seed = true, r.Checkpoints[0].Seed
-		return
+		f.refuse("%s is being filled from elsewhere (%s)", which, r.Filling)
 	case r.Begun:
-		f.refuse("its Redis has checkpoints of %s already: what it holds came from that log, or an applier has begun to fill it", id.Log)
+		f.refuse("%s has checkpoints of %s already: what it holds came from that log, or an applier has begun to fill it", which, log)
 	case r.Keys == 0:
-		f.refuse("its Redis is empty: there is nothing to adopt, the appliers build it from the log")
+		f.refuse("%s is empty: there is nothing to adopt, the appliers build it from the log", which)
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.Databases)) {
-		f.refuse("%s of its Redis holds %d keys: a log is about database 0. Move them there, or elsewhere", name, r.Databases[name])
+		f.refuse("%s of %s holds %d keys: a log is about database 0. Move them there, or elsewhere", name, which, r.Databases[name])
 	}
 	if len(r.Modules) > 0 {
 		f.refuse("modules are loaded (%s): a value of a module's own type cannot be carried to the other site. Unload them, if no such value is there", strings.Join(r.Modules, ", "))
@@ -120,7 +174,7 @@ func (f *Found) redis(id writer.Identity) {
 		f.refuse("keys begin with %s, which is the appliers' (such as %s): the other site would not get them. Rename or delete them", wal.ReservedPrefix, strings.Join(r.Reserved, ", "))
 	}
 	if len(r.Functions) > 0 {
-		f.Notes = append(f.Notes, fmt.Sprintf("function libraries are no keys: load them at the other site yourself (%s)", strings.Join(r.Functions, ", ")))
+		f.Notes = append(f.Notes, fmt.Sprintf("function libraries are no keys, and are not carried: load them where they are needed yourself (%s)", strings.Join(r.Functions, ", ")))
 	}
 	if r.Eviction != "" && r.Eviction != "noeviction" {
 		f.Notes = append(f.Notes, fmt.Sprintf("maxmemory-policy is %s: what Redis evicts at one site stays at the other", r.Eviction))

@@ -2,8 +2,11 @@ package command
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"time"
 
@@ -23,8 +26,9 @@ type adoptSite interface {
 
 // adoptFlags are the flags of adopt.
 type adoptFlags struct {
-	quiet, timeout time.Duration
-	alone, yes     bool
+	quiet, timeout             time.Duration
+	from, passwordFile, caFile string
+	alone, yes                 bool
 }
 
 func (p *program) adoptVerb() *cobra.Command {
@@ -36,18 +40,23 @@ the log must be new at both sites. Each partition of the log gets a seed, which 
 appliers go on. From then on producers append to the log. A Redis that lacks the data is never taken for one that has them: its partitions halt at the seed, at the other site
 too, until walctl bootstrap fills it.
 
+With --from the data are those of another Redis, and the site's is empty: it is filled from there. Writers must have stopped until it is.
+
 When it is interrupted, run it again: it goes on. docs/migrate.md leads through all of it.`,
 			`  0  done, or it was done before
   1  refused or not wanted: nothing was written, unless an earlier run had begun
   2  nothing was written: a site does not answer, or usage or configuration is wrong
   3  begun and not ended: run it again`),
-		Example: "  walctl adopt --site dc",
+		Example: "  walctl adopt --site dc\n  walctl adopt --site dc --from redis://old-redis:6379 --password-file /run/old-redis/password",
 		RunE:    func(c *cobra.Command, _ []string) error { return p.adopt(c.Context(), a) },
 	}
 	f := c.Flags()
 	f.DurationVar(&a.quiet, "quiet", adopt.DefaultQuiet, "how long nobody may write to the Redis before it is adopted")
 	f.DurationVar(&a.timeout, "timeout", adopt.DefaultTimeout, "how long all of it may take, the appliers' joining included")
 	f.BoolVar(&a.alone, "alone", false, "the other site is not there yet: do not ask it whether its log is new")
+	f.StringVar(&a.from, "from", "", "another Redis that holds the data, as redis://[user@]host:port, or rediss:// for TLS; it is reached from here")
+	f.StringVar(&a.passwordFile, "password-file", "", "the file with the password of --from")
+	f.StringVar(&a.caFile, "ca-file", "", "the file with the CAs of --from; else those of the system")
 	f.BoolVar(&a.yes, "yes", false, "do not ask")
 	return c
 }
@@ -58,6 +67,8 @@ func (p *program) adopt(ctx context.Context, a adoptFlags) error {
 		return errors.New("--site is required: the site whose Redis holds the data")
 	case a.quiet < 100*time.Millisecond || a.timeout <= a.quiet:
 		return errors.New("--quiet must be at least 100ms, and --timeout longer")
+	case a.from == "" && a.passwordFile+a.caFile != "":
+		return errors.New("--password-file and --ca-file go with --from")
 	}
 	s, err := p.sites()
 	if err != nil {
@@ -74,7 +85,20 @@ func (p *program) adopt(ctx context.Context, a adoptFlags) error {
 			return fmt.Errorf("nothing was written: %w; --alone does not ask it", err)
 		}
 	}
-	found, err := adopt.Look(ctx, site, peer)
+	do := adopt.Do
+	look := func() (*adopt.Found, error) { return adopt.Look(ctx, site, peer) }
+	if a.from != "" {
+		from, err := a.foreign()
+		if err != nil {
+			return fmt.Errorf("nothing was written: --from: %w", err)
+		}
+		defer func() { _ = from.Close() }() // it was read
+		look = func() (*adopt.Found, error) { return adopt.LookFrom(ctx, site, from, peer) }
+		do = func(ctx context.Context, _ adopt.Site, f *adopt.Found, how adopt.How) (adopt.Done, error) {
+			return adopt.DoFrom(ctx, site, f, how)
+		}
+	}
+	found, err := look()
 	if err != nil {
 		return fmt.Errorf("nothing was written: %w", err)
 	}
@@ -88,7 +112,7 @@ func (p *program) adopt(ctx context.Context, a adoptFlags) error {
 		}
 	}
 	begun := found.Begun()
-	done, err := adopt.Do(ctx, site, found, adopt.How{Quiet: a.quiet, Timeout: a.timeout, Progress: p.progress})
+	done, err := do(ctx, site, found, adopt.How{Quiet: a.quiet, Timeout: a.timeout, Progress: p.progress})
 	_, isRefused := errors.AsType[*adopt.RefusedError](err)
 	_, isWritten := errors.AsType[*adopt.WrittenError](err)
 	switch {
@@ -102,11 +126,35 @@ func (p *program) adopt(ctx context.Context, a adoptFlags) error {
 	return p.adopted(pl, nil, exitUnknown, fmt.Errorf("nothing was written: %w", err))
 }
 
+// foreign is the Redis that --from names.
+func (a *adoptFlags) foreign() (*reach.Foreign, error) {
+	password := ""
+	if a.passwordFile != "" {
+		b, err := os.ReadFile(a.passwordFile)
+		if err != nil {
+			return nil, err
+		}
+		password = strings.TrimRight(string(b), "\r\n")
+	}
+	var secure *tls.Config
+	if a.caFile != "" {
+		b, err := os.ReadFile(a.caFile)
+		if err != nil {
+			return nil, err
+		}
+		secure = &tls.Config{RootCAs: x509.NewCertPool()}
+		if !secure.RootCAs.AppendCertsFromPEM(b) {
+			return nil, fmt.Errorf("%s holds no certificate (PEM)", a.caFile)
+		}
+	}
+	return reach.OpenForeign(a.from, password, secure)
+}
+
 // adoption is what is shown before anything is done.
 type adoption struct {
 	Log      string   `json:"log"`
 	Site     string   `json:"site"`
-	Redis    string   `json:"redis"` // host:port of the primary
+	Redis    string   `json:"redis"` // host:port of the Redis that holds the data
 	Keys     int64    `json:"keys"`
 	Begun    bool     `json:"begun"` // by an earlier run
 	Notes    []string `json:"notes"`
@@ -130,7 +178,7 @@ func adoptPlan(f *adopt.Found, partitions int32, peer string) *adoption {
 
 func (pl *adoption) text() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "adopt the Redis of %s: what it holds becomes the beginning of %s\n", pl.Site, pl.Log)
+	fmt.Fprintf(&b, "adopt %s: what it holds becomes the beginning of %s at %s\n", pl.Redis, pl.Log, pl.Site)
 	fmt.Fprintf(&b, "  %s holds %s\n", pl.Redis, status.Plural(pl.Keys, "key"))
 	for _, n := range pl.Notes {
 		fmt.Fprintf(&b, "  %s\n", n)

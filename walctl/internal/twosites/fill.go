@@ -150,6 +150,11 @@ func (f *filling) Join(ctx context.Context, at reach.Handover, waits func(string
 	return out, nil
 }
 
+// Seed implements [reach.Filling].
+func (f *filling) Seed(context.Context, string) error {
+	return errors.New("nothing is adopted from elsewhere here")
+}
+
 // Finish implements [reach.Filling].
 func (f *filling) Finish(ctx context.Context) error {
 	s := f.site
