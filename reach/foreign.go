@@ -44,6 +44,7 @@ func OpenForeign(url, password string, secure *tls.Config) (*Foreign, error) {
 		o.TLSConfig = secure
 	}
 	o.Password, o.Protocol, o.DisableIdentity, o.ReadTimeout = password, 2, true, fillTimeout
+	o.MaxRetries, o.DialerRetries = -1, 1 // a person waits
 	return &Foreign{client: redis.NewClient(o), username: o.Username, password: password}, nil
 }
 

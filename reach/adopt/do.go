@@ -17,7 +17,7 @@ import (
 const (
 	// DefaultQuiet is how long nobody may have written to a Redis before it is adopted.
 	DefaultQuiet = 5 * time.Second
-	// DefaultTimeout is how long all of it may take: the appliers look again every five seconds.
+	// DefaultTimeout is how long each single thing may take. The appliers look again every five seconds.
 	DefaultTimeout = 2 * time.Minute
 	// pollEvery is between two looks at where the appliers are.
 	pollEvery = 100 * time.Millisecond
@@ -28,7 +28,7 @@ const (
 // How says how a Redis is adopted.
 type How struct {
 	Quiet    time.Duration // how long nobody may write to it first; 0 = DefaultQuiet
-	Timeout  time.Duration // 0 = DefaultTimeout
+	Timeout  time.Duration // of each single thing: the log, the next key of a copy, the appliers' joining; 0 = DefaultTimeout
 	Progress func(line string)
 	Opened   func() // called when producers may append to the log; nil = nobody is
 }

@@ -52,7 +52,7 @@ When it is interrupted, run it again: it goes on. docs/migrate.md leads through 
 	}
 	f := c.Flags()
 	f.DurationVar(&a.quiet, "quiet", adopt.DefaultQuiet, "how long nobody may write to the Redis before it is adopted")
-	f.DurationVar(&a.timeout, "timeout", adopt.DefaultTimeout, "how long all of it may take, the appliers' joining included")
+	f.DurationVar(&a.timeout, "timeout", adopt.DefaultTimeout, "how long each single thing may take: the log, the next key of a copy, the appliers' joining")
 	f.BoolVar(&a.alone, "alone", false, "the other site is not there yet: do not ask it whether its log is new")
 	f.StringVar(&a.from, "from", "", "another Redis that holds the data, as redis://[user@]host:port, or rediss:// for TLS; it is reached from here")
 	f.StringVar(&a.passwordFile, "password-file", "", "the file with the password of --from")
