@@ -44,12 +44,16 @@ func (h *half) older(ctx context.Context, t testing.TB) (ended chan struct{}) {
 			fetches := c.PollFetches(ctx)
 			fetches.EachRecord(func(r *kgo.Record) {
 				var o olderRecord
-				if err := json.Unmarshal(r.Value, &o); err != nil {
-					t.Error(err)
-				} else if o.Op == "incr" {
+				err := json.Unmarshal(r.Value, &o)
+				switch {
+				case err != nil:
+				case o.Op == "incr":
 					err = h.redis.Client.Incr(context.Background(), o.Key).Err()
-				} else {
+				default:
 					err = h.redis.Client.HSet(context.Background(), o.Key, "value", o.Value).Err()
+				}
+				if err != nil {
+					t.Error(err)
 				}
 			})
 			_ = c.CommitUncommittedOffsets(context.Background())

@@ -120,7 +120,7 @@ func (h *half) apply(ctx context.Context, t testing.TB) {
 		t.Error(err)
 		return
 	}
-	if err := a.Run(ctx); err != nil && !(h.halts && errors.Is(err, app.ErrAllHalted)) {
+	if err := a.Run(ctx); err != nil && (!h.halts || !errors.Is(err, app.ErrAllHalted)) {
 		t.Error(err)
 	}
 }

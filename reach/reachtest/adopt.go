@@ -1,6 +1,7 @@
 package reachtest
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -75,7 +76,7 @@ func writes(t *testing.T, b *bench) {
 	}
 	must := func(args ...any) {
 		t.Helper()
-		if err := c.Do(b.ctx, args...).Err(); err != nil && err != redis.Nil {
+		if err := c.Do(b.ctx, args...).Err(); err != nil && !errors.Is(err, redis.Nil) {
 			t.Fatal(err)
 		}
 	}
