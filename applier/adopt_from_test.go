@@ -186,6 +186,26 @@ func TestAdoptFromRefuses(t *testing.T) {
 	p.same(1)
 	p.dc.redis.Client.Set(ctx, "mine", "1", 0)
 	refused("only an empty one is filled")
+	replica := redistest.Start(t, "--replicaof", strings.Replace(from.Addr, ":", " ", 1), "--masterauth", "p w")
+	lonely, err := reach.OpenForeign("redis://"+replica.Addr, "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = lonely.Close() })
+	comes(t, "the replica follows", func() bool { _, err := lonely.Writes(ctx); return err == nil })
+	_ = from.Client.ShutdownNoSave(ctx).Err()
+	comes(t, "a replica without its primary is refused: nobody could tell whether something is written", func() bool {
+		_, err := lonely.Adoptable(ctx, dc.Identity())
+		return err != nil && strings.Contains(err.Error(), "its link to the primary is down")
+	})
+}
+
+func TestAdoptFromWithAWrongPassword(t *testing.T) {
+	p := newPairOf(t, nil)
+	ctx := context.Background()
+	from, _ := old(t, 1)
+	dc, dr := p.dc.site(t), p.dr.site(t)
+	p.same(1)
 	other, err := reach.OpenForeign("redis://"+from.Addr, "wrong", nil)
 	if err != nil {
 		t.Fatal(err)

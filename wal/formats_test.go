@@ -224,6 +224,27 @@ func TestControl(t *testing.T) {
 	}
 }
 
+// An attestation tells which data a site began with, whatever it answers: the check goes by it.
+func TestAttestationTellsTheSeed(t *testing.T) {
+	t.Parallel()
+	sites := Sites{Self: "dc", Peer: "dr"}
+	for _, seed := range []string{"", "s1"} {
+		c := Checkpoint{Position: Position{Next: 7}, Seed: seed}
+		for _, a := range []Attestation{
+			c.Attest(sites, 0, Local, &Barrier{ID: "b", Number: 1, Partitions: 1}), c.AttestFence(sites, 0, AttestedFence{Type: TypeSeal, ID: "x", Origin: "dc"}),
+		} {
+			b, err := json.Marshal(a)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := ParseAttestation(b)
+			if err != nil || got.Seed != seed || strings.Contains(string(b), "seed") != (seed != "") {
+				t.Errorf("%s was read as seed %q, %v; want %q", b, got.Seed, err, seed)
+			}
+		}
+	}
+}
+
 func TestEpochOrder(t *testing.T) {
 	t.Parallel()
 	inOrder := []Epoch{{}, {0, 1, "dr"}, {1, 0, "dc"}, {1, 0, "dr"}, {1, 7, "dc"}, {2, 0, "dc"}}
