@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/sha512"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -42,6 +43,9 @@ type half struct {
 	kafka      *sitetest.Kafka
 	redis      *redistest.Server
 	keyFile    string
+	cfg        config.Run
+	sentinels  *sitetest.Sentinels
+	halts      bool        // it may end while all its partitions are halted
 	deaf       atomic.Bool // the mirror from here carries nothing of deep checks
 	stop       context.CancelFunc
 	log        lines
@@ -49,12 +53,25 @@ type half struct {
 
 const pairPartitions = 3
 
-func newPair(t testing.TB) *pair {
+func newPair(t testing.TB, change ...func(*config.Run)) *pair {
+	t.Helper()
+	return newPairOf(t, nil, change...)
+}
+
+// newPairOf is a pair of which something is made before the appliers and the mirrors begin.
+func newPairOf(t testing.TB, before func(*pair), change ...func(*config.Run)) *pair {
 	t.Helper()
 	p := &pair{t: t, dc: &half{name: "dc", peer: "dr"}, dr: &half{name: "dr", peer: "dc"}}
 	for _, h := range []*half{p.dc, p.dr} {
 		h.kafka = sitetest.NewKafka(t, "redis-writes", pairPartitions)
 		h.redis = redistest.Start(t)
+		h.configure(t)
+		for _, f := range change {
+			f(&h.cfg)
+		}
+	}
+	if before != nil {
+		before(p)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{}, 4)
@@ -80,23 +97,30 @@ func newPair(t testing.TB) *pair {
 	return p
 }
 
-func (h *half) apply(ctx context.Context, t testing.TB) {
+func (h *half) configure(t testing.TB) {
+	t.Helper()
 	h.keyFile = filepath.Join(t.TempDir(), "key")
 	if err := os.WriteFile(h.keyFile, []byte(sitetest.Key), 0o600); err != nil {
-		t.Error(err)
-		return
+		t.Fatal(err)
 	}
+	h.sentinels = sitetest.NewSentinels(t, 1, h.addr())
 	cfg := config.DefaultRun()
 	cfg.Site, cfg.Peer, cfg.Partitions, cfg.SigningKeyFile = h.name, h.peer, pairPartitions, h.keyFile
 	cfg.Brokers, cfg.Listen, cfg.MirrorExactlyOnce = h.kafka.Cluster.ListenAddrs(), "127.0.0.1:0", false
-	cfg.Sentinels = sitetest.NewSentinels(t, 1, strings.Replace(h.redis.Addr, "127.0.0.1", "localhost", 1)).Addrs
-	cfg.BarrierInterval = time.Second
-	a, err := app.New(cfg, app.Options{Logger: slog.New(slog.NewJSONHandler(&h.log, nil)), Version: "test"})
+	cfg.Sentinels, cfg.BarrierInterval = h.sentinels.Addrs, time.Second
+	h.cfg = cfg
+}
+
+// addr is the primary as the Sentinels name it.
+func (h *half) addr() string { return strings.Replace(h.redis.Addr, "127.0.0.1", "localhost", 1) }
+
+func (h *half) apply(ctx context.Context, t testing.TB) {
+	a, err := app.New(h.cfg, app.Options{Logger: slog.New(slog.NewJSONHandler(&h.log, nil)), Version: "test"})
 	if err != nil {
 		t.Error(err)
 		return
 	}
-	if err := a.Run(ctx); err != nil {
+	if err := a.Run(ctx); err != nil && (!h.halts || !errors.Is(err, app.ErrAllHalted)) {
 		t.Error(err)
 	}
 }

@@ -145,9 +145,8 @@ func (f *fort) startRedis() {
 	}
 }
 
-// start starts the applier, and records that never end.
-func (f *fort) start(ctx context.Context, changes func(*config.Run)) (ended chan int) {
-	f.t.Helper()
+// config is the applier's.
+func (f *fort) config() config.Run {
 	mine := f.old.Issue(f.t, "applier")
 	cfg := config.DefaultRun()
 	cfg.Site, cfg.Peer, cfg.Partitions, cfg.SigningKeyFile, cfg.Listen = "dc", "dr", 1, f.file("signing"), "127.0.0.1:0"
@@ -159,6 +158,13 @@ func (f *fort) start(ctx context.Context, changes func(*config.Run)) (ended chan
 	cfg.RedisUsername, cfg.RedisPasswordFile = "applier", f.file("redis")
 	cfg.SentinelUsername, cfg.SentinelPasswordFile = "applier", f.file("sentinel")
 	cfg.MirrorExactlyOnce = false
+	return cfg
+}
+
+// start starts the applier, and records that never end.
+func (f *fort) start(ctx context.Context, changes func(*config.Run)) (ended chan int) {
+	f.t.Helper()
+	cfg := f.config()
 	changes(&cfg)
 	env := map[string]string{"GOMEMLIMIT": "off"}
 	for _, v := range cfg.Environ() {

@@ -64,6 +64,7 @@ type Statement struct {
 	Offset     int64 // of the barrier in the site's log
 	Epoch      wal.Epoch
 	Root       wal.Hash
+	Seed       string // the data that the site began with, and that are in no record; empty = none
 	Sealed     bool   // the stream
 	N          uint64 // records of the stream that count in this epoch
 	H          wal.Hash
@@ -76,7 +77,7 @@ type Statement struct {
 func statementOf(a wal.Attestation) Statement {
 	s := a.Streams[a.Barrier.Origin]
 	return Statement{
-		TopicID: a.TopicID, Offset: a.Offset, Epoch: a.Epoch, Root: a.Root, Sealed: s.Sealed, N: s.N, H: s.H,
+		TopicID: a.TopicID, Offset: a.Offset, Epoch: a.Epoch, Root: a.Root, Seed: a.Seed, Sealed: s.Sealed, N: s.N, H: s.H,
 		Refused: a.Refused, Expired: a.Expired, LagRecords: a.Lag, Time: a.Time,
 	}
 }
@@ -99,6 +100,8 @@ func compare(origin string, sites [2]string, a, b *Statement) Result {
 
 func difference(sites [2]string, a, b *Statement) string {
 	switch {
+	case a.Seed != b.Seed:
+		return fmt.Sprintf("the log begins with data that are in no record, and only one site has them (seed %q at %s, %q at %s): fill the other one with `walctl bootstrap`", a.Seed, sites[0], b.Seed, sites[1])
 	case a.Root != b.Root:
 		return fmt.Sprintf("an earlier epoch ended differently (root %s at %s, %s at %s): one site has records of it that the other has not", a.Root, sites[0], b.Root, sites[1])
 	case a.N != b.N:

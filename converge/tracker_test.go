@@ -61,6 +61,8 @@ func TestCompare(t *testing.T) {
 			a.Streams["dc"] = wal.StreamState{N: 5, H: wal.Hash{5}, FencedN: 1}
 		}), converge.Converged, ""},
 		{"a tail of an earlier epoch", att("dc", 1, 5), att("dr", 1, 5, func(a *wal.Attestation) { a.Root = wal.Hash{1} }), converge.Diverged, "an earlier epoch"},
+		{"data that only one site began with", att("dc", 1, 5, func(a *wal.Attestation) { a.Seed = "s" }), att("dr", 1, 5), converge.Diverged, "only one site has them"},
+		{"both began with them", att("dc", 1, 5, func(a *wal.Attestation) { a.Seed = "s" }), att("dr", 1, 5, func(a *wal.Attestation) { a.Seed = "s" }), converge.Converged, ""},
 		{"different epochs", att("dc", 1, 5, in(epoch1)), att("dr", 1, 4), converge.Unknown, "dc is in epoch 1.0.dc, dr in none"},
 		{"the active site's barrier", att("dc", 1, 5, in(epoch1)), att("dr", 1, 5, in(epoch1)), converge.Converged, ""},
 		{"the active site's barrier differs", att("dc", 1, 5, in(epoch1)), att("dr", 1, 4, in(epoch1)), converge.Diverged, "counted"},

@@ -8,10 +8,12 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/comptech-lab/redis-wal/lab/internal/control"
+	"github.com/comptech-lab/redis-wal/lab/internal/drill"
 	"github.com/comptech-lab/redis-wal/lab/internal/realise"
 	"github.com/comptech-lab/redis-wal/lab/internal/sites"
 	"github.com/comptech-lab/redis-wal/lab/internal/state"
@@ -41,6 +43,18 @@ func faults() map[string]func(context.Context, *sites.Sites, string) (string, er
 		},
 		"rewind": func(ctx context.Context, s *sites.Sites, site string) (string, error) {
 			return fmt.Sprintf("%s has forgotten how far it was: it repeats the whole log", s.Mirror(site)), s.Mirror(site).Rewind(ctx)
+		},
+		"wipe": func(ctx context.Context, s *sites.Sites, site string) (string, error) {
+			addr, err := s.Redis(site).Primary(ctx)
+			if err != nil {
+				return "", err
+			}
+			c := redis.NewClient(&redis.Options{Addr: addr, Password: s.Redis(site).Password(), Protocol: 2, DisableIdentity: true})
+			defer func() { _ = c.Close() }()
+			if err := drill.DeleteLog(ctx, s, site); err != nil {
+				return "", err
+			}
+			return fmt.Sprintf("%s holds nothing, and the log of %s does not reach back: walctl bootstrap --site %s", addr, site, site), c.FlushAll(ctx).Err()
 		},
 		"lose": func(_ context.Context, s *sites.Sites, site string) (string, error) {
 			log := s.Declared(site).Log

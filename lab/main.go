@@ -20,7 +20,7 @@ const usage = `usage: lab VERB [flags]
   down     end what up left running
   status   say what runs, and where
   fault    break something: kill-primary SITE, kill-applier SITE, cut SITE, mend SITE,
-           rewind SITE, lose SITE (the mirror that ends at SITE)
+           rewind SITE, lose SITE (the mirror that ends at SITE), wipe SITE
   drill    break the system on purpose, one fault at a time, and print what came of it
   check    run the convergence check of both sites
 

@@ -30,6 +30,8 @@ type Direct struct {
 	client *kgo.Client // appends, and asks for offsets
 	admin  *kadm.Client
 	redis  *primary.Redis
+	// exactlyOnce: see [wal.Judge].
+	exactlyOnce bool
 
 	producer string // wal-producer of what has no other
 	mu       sync.Mutex
@@ -56,7 +58,8 @@ func NewDirect(c config.Run) (*Direct, error) {
 	return &Direct{
 		id:  writer.Identity{Sites: wal.Sites{Self: c.Site, Peer: c.Peer}, Log: c.Log, Partitions: c.Partitions},
 		key: key, signer: signer, kafka: opts, client: client, admin: kadm.NewClient(client), redis: redis,
-		producer: producerID(c.Site), seq: map[int32]int64{},
+		exactlyOnce: c.MirrorExactlyOnce,
+		producer:    producerID(c.Site), seq: map[int32]int64{},
 	}, nil
 }
 
@@ -171,6 +174,7 @@ func payload(c *writer.Control) (typ wal.ControlType, payload any, err error) {
 	set(c.Activate != nil, wal.TypeActivate, c.Activate)
 	set(c.Replay != nil, wal.TypeReplay, c.Replay)
 	set(c.Resolve != nil, wal.TypeResolve, c.Resolve)
+	set(c.Seed != nil, wal.TypeSeed, c.Seed)
 	set(c.Barrier != nil, wal.TypeBarrier, c.Barrier)
 	if n != 1 {
 		return "", nil, fmt.Errorf("it has %d payloads, want one", n)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/comptech-lab/redis-wal/converge"
 	"github.com/comptech-lab/redis-wal/reach"
+	"github.com/comptech-lab/redis-wal/reach/snapshot"
 	"github.com/comptech-lab/redis-wal/wal"
 	"github.com/comptech-lab/redis-wal/writer"
 )
@@ -19,6 +20,8 @@ type fake struct {
 	follow  func(ctx context.Context, each func(wal.Attestation) error) error
 	copies  func(each func(writer.Copy) error) error
 	closed  atomic.Bool
+
+	snapshot func(each func(snapshot.Entry) error) error
 }
 
 var errNot = errors.New("dr: not of this test")
@@ -63,6 +66,13 @@ func (*fake) Values(context.Context, [][]byte) ([]reach.Value, error) { return n
 func (*fake) Witness(context.Context, wal.Observation) error          { return errNot }
 func (*fake) Witnessed(context.Context, time.Time) ([]wal.Observation, error) {
 	return nil, errNot
+}
+func (*fake) Fill(context.Context, reach.Refill) (reach.Filling, error) { return nil, errNot }
+func (*fake) Adoptable(context.Context) (reach.Adoptable, error)        { return reach.Adoptable{}, errNot }
+func (*fake) Writes(context.Context) (reach.Writes, error)              { return reach.Writes{}, errNot }
+func (*fake) Adopt(context.Context, reach.Adoption) error               { return errNot }
+func (f *fake) Snapshot(_ context.Context, _ func(reach.Taken), each func(snapshot.Entry) error) error {
+	return f.snapshot(each)
 }
 func (f *fake) Close() error { f.closed.Store(true); return nil }
 

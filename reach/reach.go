@@ -6,6 +6,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/comptech-lab/redis-wal/reach/snapshot"
 	"github.com/comptech-lab/redis-wal/wal"
 	"github.com/comptech-lab/redis-wal/writer"
 )
@@ -21,6 +22,18 @@ type Site interface {
 	Witness(ctx context.Context, o wal.Observation) error
 	// Witnessed are the observations that were written down since a time, in their order, and are signed.
 	Witnessed(ctx context.Context, since time.Time) ([]wal.Observation, error)
+	// Snapshot hands on all keys of the site's Redis as they are at one moment, the appliers' own too. It asks a replica that has come as far as the primary had when it was
+	// called, and the primary only if there is none; begun is told which, before the first key. What each gets is valid until it returns.
+	Snapshot(ctx context.Context, begun func(Taken), each func(snapshot.Entry) error) error
+	// Fill begins to fill the site's Redis from its peer's. From then on no applier joins it.
+	Fill(ctx context.Context, how Refill) (Filling, error)
+	// Adoptable says what matters of the site's Redis to who wants to make its data the beginning of the log.
+	Adoptable(ctx context.Context) (Adoptable, error)
+	// Writes says how often the primary was written to.
+	Writes(ctx context.Context) (Writes, error)
+	// Adopt makes the data of the site's Redis the beginning of the log: it writes the checkpoints from which the appliers go on, in a Redis that has none. The seeds must stand
+	// in the log before.
+	Adopt(ctx context.Context, a Adoption) error
 	// Close lets go of the site. What is under way fails.
 	Close() error
 }
@@ -35,6 +48,9 @@ type Redis struct {
 	Replicas   []Replica `json:"replicas"`   // those of the primary first, then those that only a Sentinel knows
 	// Checkpoints are those of all partitions, by partition; null where there is none.
 	Checkpoints []*wal.Checkpoint `json:"checkpoints"`
+	// Meta is what is fixed for the log that it is filled from; null: there is none.
+	Meta *wal.Meta     `json:"meta"`
+	Held snapshot.Held `json:"held"`
 }
 
 // Replica is one replica.

@@ -11,7 +11,9 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/comptech-lab/redis-wal/reach/snapshot"
 	"github.com/comptech-lab/redis-wal/wal"
+	"github.com/comptech-lab/redis-wal/writer"
 )
 
 // Redis implements [Site].
@@ -19,17 +21,9 @@ func (d *Direct) Redis(ctx context.Context) (Redis, error) {
 	var out Redis
 	err := d.atPrimary(ctx, func(c *redis.Client, r Redis, known []string) error {
 		out = r
-		info := map[string]string{}
-		for _, section := range []string{"server", "memory", "replication"} {
-			text, err := c.Info(ctx, section).Result()
-			if err != nil {
-				return fmt.Errorf("INFO %s: %w", section, err)
-			}
-			for line := range strings.Lines(text) {
-				if k, v, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
-					info[k] = v
-				}
-			}
+		info, err := info(ctx, c, "server", "memory", "replication")
+		if err != nil {
+			return err
 		}
 		out.Version = info["redis_version"]
 		for field, dst := range map[string]*int64{"used_memory": &out.UsedMemory, "maxmemory": &out.MaxMemory} {
@@ -89,27 +83,44 @@ func replicas(info map[string]string, known []string) []Replica {
 }
 
 func (d *Direct) checkpoints(ctx context.Context, c *redis.Client, out *Redis) error {
+	var err error
+	if out.Held, err = snapshot.Hold(ctx, c, d.id.Log, d.id.Sites); err != nil {
+		return err
+	}
+	fields, err := c.HGetAll(ctx, wal.MetaKey(d.id.Log)).Result()
+	if err != nil {
+		return fmt.Errorf("read %s: %w", wal.MetaKey(d.id.Log), err)
+	}
+	if m, err := wal.ParseMeta(fields); err == nil && len(fields) > 0 {
+		out.Meta = &m
+	}
+	out.Checkpoints, err = checkpointsOf(ctx, c, d.id)
+	return err
+}
+
+// checkpointsOf are those of all partitions, by partition; nil where there is none.
+func checkpointsOf(ctx context.Context, c *redis.Client, id writer.Identity) ([]*wal.Checkpoint, error) {
 	p := c.Pipeline()
-	all := make([]*redis.MapStringStringCmd, d.id.Partitions)
+	all := make([]*redis.MapStringStringCmd, id.Partitions)
 	for i := range all {
-		all[i] = p.HGetAll(ctx, wal.CheckpointKey(d.id.Log, int32(i)))
+		all[i] = p.HGetAll(ctx, wal.CheckpointKey(id.Log, int32(i)))
 	}
 	if _, err := p.Exec(ctx); err != nil {
-		return fmt.Errorf("read the checkpoints: %w", err)
+		return nil, fmt.Errorf("read the checkpoints: %w", err)
 	}
-	out.Checkpoints = make([]*wal.Checkpoint, len(all))
+	out := make([]*wal.Checkpoint, len(all))
 	for i, cmd := range all {
 		fields := cmd.Val()
 		if len(fields) == 0 {
 			continue
 		}
-		checkpoint, err := wal.ParseCheckpoint(fields, d.id.Sites)
+		checkpoint, err := wal.ParseCheckpoint(fields, id.Sites)
 		if err != nil {
-			return fmt.Errorf("partition %d: %w", i, err)
+			return nil, fmt.Errorf("partition %d: %w", i, err)
 		}
-		out.Checkpoints[i] = &checkpoint
+		out[i] = &checkpoint
 	}
-	return nil
+	return out, nil
 }
 
 // Values implements [Site]. Each value is read by itself: two keys may be shown as they never were at the same time.

@@ -151,7 +151,7 @@ func (r *Remote) do(ctx context.Context, method string, args, result any, item f
 		}
 		if a.Done {
 			if a.Error != "" {
-				return errors.New(a.Error)
+				return &farError{a.Error, codes[a.Code]}
 			}
 			if result == nil {
 				return nil
@@ -359,4 +359,21 @@ func (r *Remote) Witness(ctx context.Context, o wal.Observation) error {
 func (r *Remote) Witnessed(ctx context.Context, since time.Time) (all []wal.Observation, err error) {
 	err = r.do(ctx, methodWitnessed, witnessedArgs{since}, &all, nil, nil)
 	return all, err
+}
+
+// Adoptable implements [Site].
+func (r *Remote) Adoptable(ctx context.Context) (out Adoptable, err error) {
+	err = r.do(ctx, methodAdoptable, nil, &out, nil, nil)
+	return out, err
+}
+
+// Writes implements [Site].
+func (r *Remote) Writes(ctx context.Context) (out Writes, err error) {
+	err = r.do(ctx, methodWrites, nil, &out, nil, nil)
+	return out, err
+}
+
+// Adopt implements [Site].
+func (r *Remote) Adopt(ctx context.Context, a Adoption) error {
+	return r.do(ctx, methodAdopt, a, nil, nil, nil)
 }

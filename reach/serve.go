@@ -22,8 +22,9 @@ var (
 func Serve(ctx context.Context, site Site, in io.Reader, out io.Writer) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	stop := make(chan struct{})
-	s := &server{site: site, out: newSender(out, stop), running: map[uint64]*call{}}
+	s := &server{site: site, out: newSender(out, stop), running: map[uint64]*call{}, fills: map[uint64]*farFill{}}
 	defer close(stop)
+	defer s.letGo()
 	defer s.all.Wait()
 	defer cancel(nil)
 	first, err := line(hello{Protocol: protocol, Version: Version, Identity: site.Identity()})
@@ -73,6 +74,8 @@ type server struct {
 
 	mu      sync.Mutex
 	running map[uint64]*call
+	fills   map[uint64]*farFill
+	filled  uint64 // of a fill
 }
 
 // call is a running request.
@@ -118,7 +121,7 @@ func (s *server) run(ctx context.Context, c *call, r request) {
 	s.mu.Unlock()
 	last := answer[any]{ID: r.ID, Done: true, Result: result}
 	if err != nil {
-		last.Result, last.Error = nil, err.Error()
+		last.Result, last.Error, last.Code = nil, err.Error(), codeOf(err)
 	}
 	b, err := line(last)
 	if err != nil {
@@ -224,6 +227,20 @@ func (s *server) do(ctx context.Context, c *call, r request) (any, error) {
 			return nil, err
 		}
 		return s.site.Witnessed(ctx, a.Since)
+	case methodSnapshot:
+		return nil, s.snapshot(ctx, c)
+	case methodFill, methodFillAdd, methodFillJoin, methodFillFinish, methodFillSeed, methodFillClose:
+		return s.fill(ctx, c, r)
+	case methodAdoptable:
+		return s.site.Adoptable(ctx)
+	case methodWrites:
+		return s.site.Writes(ctx)
+	case methodAdopt:
+		a, err := args[Adoption](r)
+		if err != nil {
+			return nil, err
+		}
+		return nil, s.site.Adopt(ctx, a)
 	}
 	return nil, fmt.Errorf("redis-applier of %s does not know %q; upgrade it", s.site.Identity().Sites.Self, r.Method)
 }

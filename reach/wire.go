@@ -29,6 +29,9 @@ const (
 	window = 1 << 20
 	// someMarks is how many marks are sent at once: a line takes more of the largest.
 	someMarks = 1000
+	// takenBytes and filledBytes are about how much of a snapshot goes into one line, from the source and to the target. A value that is larger goes in pieces. Lines to the
+	// target are answered one by one, so there must not be many.
+	takenBytes, filledBytes = 256 << 10, 2 << 20
 )
 
 type hello struct {
@@ -54,6 +57,7 @@ type answer[T any] struct {
 	Done   bool   `json:"done,omitempty"`   // the last one; with Result, or Error
 	Result T      `json:"result,omitempty"`
 	Error  string `json:"error,omitempty"`
+	Code   string `json:"code,omitempty"` // of an error that is known by name: see codes
 }
 
 // The methods, and their arguments.
@@ -72,6 +76,16 @@ const (
 	methodValues      = "values"
 	methodWitness     = "witness"
 	methodWitnessed   = "witnessed"
+	methodSnapshot    = "snapshot"
+	methodFill        = "fill"
+	methodFillAdd     = "fill-add"
+	methodFillJoin    = "fill-join"
+	methodFillFinish  = "fill-finish"
+	methodFillSeed    = "fill-seed"
+	methodFillClose   = "fill-close"
+	methodAdoptable   = "adoptable"
+	methodWrites      = "writes"
+	methodAdopt       = "adopt"
 )
 
 type (
@@ -92,6 +106,19 @@ type (
 	}
 	checkArgs     struct{ Timeout time.Duration }
 	witnessedArgs struct{ Since time.Time }
+	fillAddArgs   struct {
+		Fill    uint64
+		Entries []wireEntry
+	}
+	fillJoinArgs struct {
+		Fill     uint64
+		Handover Handover
+	}
+	fillSeedArgs struct {
+		Fill uint64
+		Seed string
+	}
+	fillArgs struct{ Fill uint64 }
 )
 
 // wireHeader is a header; its name may be any bytes, which a JSON text cannot hold.

@@ -20,6 +20,7 @@ type Attestation struct {
 	Halted    *AttestedHalt          `json:"halted,omitempty"` // instead of both: a sign of life, of which nothing follows about the log
 	Epoch     Epoch                  `json:"epoch"`
 	Activate  string                 `json:"activate,omitempty"` // id of the activate that opened the epoch
+	Seed      string                 `json:"seed,omitempty"`     // id of the data that Site began with, and that are in no record
 	Root      Hash                   `json:"root"`
 	Streams   map[string]StreamState `json:"streams"` // by origin site
 	Refused   Count                  `json:"refused"`
@@ -79,6 +80,13 @@ func (p *Position) Attest(s Sites, partition int32, origin Origin, b *Barrier) A
 	return a
 }
 
+// Attest states checkpoint c of the site s.Self at barrier b, which stands at offset c.Next-1.
+func (c *Checkpoint) Attest(s Sites, partition int32, origin Origin, b *Barrier) Attestation {
+	a := c.Position.Attest(s, partition, origin, b)
+	a.Seed = c.Seed
+	return a
+}
+
 // Open reports whether records that were first appended at a site counted there: [Position.Open] by the site's name.
 func (a *Attestation) Open(site string) bool {
 	return !a.Streams[site].Sealed && (a.Epoch.IsNone() || a.Epoch.Site == site)
@@ -98,6 +106,7 @@ func (a *Attestation) Under() string {
 // AttestFence states checkpoint c of the site s.Self at a seal or an activate, which stands at offset c.Next-1.
 func (c *Checkpoint) AttestFence(s Sites, partition int32, f AttestedFence) Attestation {
 	a := c.state(s, partition)
+	a.Seed = c.Seed
 	if f.Type == TypeActivate {
 		f.Closings = c.Closings
 	}

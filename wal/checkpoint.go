@@ -88,6 +88,9 @@ func SkipField(s Sites, o Origin) string { return skipPrefix + s.Name(o) }
 
 const skipPrefix = "n.skip."
 
+// SeedField is the field that holds [Checkpoint.Seed]; absent = none.
+const SeedField = "seed"
+
 // String is the ring as it stands in a checkpoint: marks id:number:n:h, oldest first, separated by blanks.
 func (r Ring) String() string {
 	var b strings.Builder
@@ -127,7 +130,7 @@ func parseRing(s string) (Ring, error) {
 // Fields is the whole checkpoint as a Redis hash.
 func (c *Checkpoint) Fields(s Sites) []Field {
 	names, values := PositionFields(s), c.AppendValues(nil, s)
-	out := make([]Field, 0, len(names)+3)
+	out := make([]Field, 0, len(names)+4)
 	for i, name := range names {
 		out = append(out, Field{name, values[i]})
 	}
@@ -141,6 +144,9 @@ func (c *Checkpoint) Fields(s Sites) []Field {
 		if c.Skip[o] > 0 {
 			out = append(out, Field{SkipField(s, o), strconv.FormatInt(c.Skip[o], 10)})
 		}
+	}
+	if c.Seed != "" {
+		out = append(out, Field{SeedField, c.Seed})
 	}
 	if len(c.Closings) > 0 {
 		out = append(out, Field{ClosingsField, FormatClosings(c.Closings)})
@@ -215,6 +221,7 @@ func ParseCheckpoint(fields map[string]string, s Sites) (Checkpoint, error) {
 			parse(SkipField(s, o), i64(&c.Skip[o]))
 		}
 	}
+	c.Seed = fields[SeedField]
 	if v, ok := fields[ClosingsField]; ok && bad == nil {
 		if c.Closings, bad = parseClosings(v); bad != nil {
 			bad = fmt.Errorf("checkpoint: field %s: %w", ClosingsField, bad)

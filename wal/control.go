@@ -23,6 +23,7 @@ const (
 	TypeReplay   ControlType = "replay"   // a tail record, appended again
 	TypeResolve  ControlType = "resolve"  // a tail record, dropped for good
 	TypeRepair   ControlType = "repair"   // the value of one key at the active site, for the other one
+	TypeSeed     ControlType = "seed"     // the log begins with data that no record of it contains
 )
 
 // Control is a decoded control record. Exactly one payload is not nil: the one of Type.
@@ -34,6 +35,7 @@ type Control struct {
 	Replay   *Replay
 	Resolve  *Resolve
 	Repair   *Repair
+	Seed     *Seed
 }
 
 // Barrier asks every applier what it has decided up to here.
@@ -92,6 +94,15 @@ type Repair struct {
 	Dump     []byte `json:"dump"`     // Redis DUMP; null = the key does not exist
 	ExpireAt int64  `json:"expireAt"` // ms since 1970; 0 = never
 	Next     int64  `json:"next"`     // the origin site's position when the value was read
+}
+
+// Seed says that a log begins with data that none of its records contains: those that the Redis of a site held when it was adopted. A Redis that was not filled with them (its
+// [Checkpoint.Seed] is another) must not go on behind it.
+type Seed struct {
+	ID   string `json:"id"`   // the same in all partitions
+	Site string `json:"site"` // whose Redis held the data
+	Keys int64  `json:"keys"` // how many keys those were, for people
+	Time int64  `json:"time"` // when it was appended, ms since 1970, for people
 }
 
 // NoActivate stands in a repair for the id of the activate: no epoch has begun.
@@ -184,6 +195,9 @@ func (s *Signer) Control(r *Record, e *Envelope) (*Control, error) {
 	case TypeRepair:
 		c.Repair = new(Repair)
 		payload = c.Repair
+	case TypeSeed:
+		c.Seed = new(Seed)
+		payload = c.Seed
 	default:
 		return nil, &HaltError{
 			Reason: "control-type",
@@ -263,6 +277,13 @@ func (p *Repair) complete() error {
 		return fmt.Errorf("key %s is the log's own", quote(p.Key))
 	}
 	return needID(p.ID)
+}
+
+func (s *Seed) complete() error {
+	if s.Site == "" || s.Keys < 0 || s.Time < 0 {
+		return errors.New("site is required, and keys and time are at least 0")
+	}
+	return needID(s.ID)
 }
 
 // Carried decodes what a replay or a repair carries, without looking at its signature: for records that an applier has counted. For other types both are nil.

@@ -179,6 +179,10 @@ func TestControl(t *testing.T) {
 		{"replay", record(TypeReplay, `{"id":"r","activate":"a","key":"aw==","value":null,"timestamp":1,"level":1,"contentType":"","producer":"p","seq":1}`, nil), "", ""},
 		{"resolve", record(TypeResolve, `{"id":"r","activate":"a","producer":"p","seq":1}`, nil), "", ""},
 		{"repair", record(TypeRepair, `{"id":"r","activate":"a","key":"aw==","dump":null,"expireAt":0,"next":5}`, nil), "", ""},
+		{"seed", record(TypeSeed, `{"id":"s","site":"dc","keys":100000,"time":1}`, nil), "", ""},
+		{"a seed of nobody", record(TypeSeed, `{"id":"s","site":"","keys":1,"time":1}`, nil), ReasonMalformedControl, ""},
+		{"a seed without an id", record(TypeSeed, `{"id":"","site":"dc","keys":1,"time":1}`, nil), ReasonMalformedControl, ""},
+		{"a seed with an unknown field", record(TypeSeed, `{"id":"s","site":"dc","keys":1,"time":1,"more":1}`, nil), ReasonMalformedControl, ""},
 		{"unsigned", record(TypeBarrier, barrier, func(r *Record) { r.Headers = r.Headers[:3] }), ReasonUnsignedControl, ""},
 		{"signed for another partition", record(TypeBarrier, barrier, func(r *Record) { r.Partition = 4 }), ReasonUnsignedControl, ""},
 		{"signed for another value", record(TypeBarrier, barrier, func(r *Record) { r.Value = []byte(`{"id":"b","number":2,"partitions":12,"time":0}`) }), ReasonUnsignedControl, ""},
@@ -217,6 +221,27 @@ func TestControl(t *testing.T) {
 	}
 	if _, err := NewSigner("redis-writes", make([]byte, 31)); err == nil || !strings.Contains(err.Error(), "openssl rand") {
 		t.Errorf("got %v, want an error that says how to make a key", err)
+	}
+}
+
+// An attestation tells which data a site began with, whatever it answers: the check goes by it.
+func TestAttestationTellsTheSeed(t *testing.T) {
+	t.Parallel()
+	sites := Sites{Self: "dc", Peer: "dr"}
+	for _, seed := range []string{"", "s1"} {
+		c := Checkpoint{Position: Position{Next: 7}, Seed: seed}
+		for _, a := range []Attestation{
+			c.Attest(sites, 0, Local, &Barrier{ID: "b", Number: 1, Partitions: 1}), c.AttestFence(sites, 0, AttestedFence{Type: TypeSeal, ID: "x", Origin: "dc"}),
+		} {
+			b, err := json.Marshal(a)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := ParseAttestation(b)
+			if err != nil || got.Seed != seed || strings.Contains(string(b), "seed") != (seed != "") {
+				t.Errorf("%s was read as seed %q, %v; want %q", b, got.Seed, err, seed)
+			}
+		}
 	}
 }
 
@@ -262,6 +287,9 @@ func drawCheckpoint(t *rapid.T) Checkpoint {
 		c.Epoch = Epoch{rapid.Uint32().Draw(t, "generation"), rapid.Uint32().Draw(t, "minor"), "dr"}
 		c.Activate, c.Activated = rapid.String().Draw(t, "activate"), rapid.Int64Min(0).Draw(t, "activated")
 	}
+	if rapid.Bool().Draw(t, "adopted") {
+		c.Seed = rapid.StringN(1, 64, 64).Draw(t, "seed")
+	}
 	for i := range rapid.IntRange(0, 3).Draw(t, "closings") {
 		c.Closings = append(c.Closings, c.Close(Sites{Self: "dc", Peer: "dr"}, int64(i)))
 	}
@@ -289,7 +317,7 @@ func TestCheckpointRoundTrip(t *testing.T) {
 		}
 		fields["of-a-later-version"] = "1"
 		got, err := ParseCheckpoint(fields, sites)
-		if err != nil || got.Position != want.Position || got.Repeating != want.Repeating || got.Skip != want.Skip || !reflect.DeepEqual(got.Closings, want.Closings) {
+		if err != nil || got.Position != want.Position || got.Repeating != want.Repeating || got.Skip != want.Skip || got.Seed != want.Seed || !reflect.DeepEqual(got.Closings, want.Closings) {
 			t.Fatalf("got %+v %v, %v\nwant %+v %v", got.Position, got.Repeating, err, want.Position, want.Repeating)
 		}
 		for _, o := range Origins {

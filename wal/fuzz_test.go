@@ -202,11 +202,12 @@ func FuzzParseCheckpoint(f *testing.F) {
 
 // A signed control record is decoded, poison, or a halt; never anything between.
 func FuzzControl(f *testing.F) {
-	for _, typ := range []ControlType{TypeBarrier, TypeSeal, TypeActivate, TypeReplay, TypeResolve, TypeRepair, "dance"} {
+	for _, typ := range []ControlType{TypeBarrier, TypeSeal, TypeActivate, TypeReplay, TypeResolve, TypeRepair, TypeSeed, "dance"} {
 		f.Add(string(typ), []byte(`{"id":"a","number":1,"partitions":3,"time":5}`))
 		f.Add(string(typ), []byte(`{"id":"a","epoch":{"generation":1,"minor":0,"site":"dc"},"reason":"r","settles":["00000000000000000000000000000001","00000000000000000000000000000002"]}`))
 		f.Add(string(typ), []byte(`{"id":"r","activate":"a","key":"aw==","value":null,"timestamp":1,"level":1,"contentType":"","producer":"p","seq":1}`))
 		f.Add(string(typ), []byte(`{"id":"r","activate":"a","key":"aw==","dump":"AA==","expireAt":0,"next":7}`))
+		f.Add(string(typ), []byte(`{"id":"s","site":"dc","keys":7,"time":1}`))
 	}
 	signer, err := NewSigner("redis-writes", bytes.Repeat([]byte("k"), MinSigningKey))
 	if err != nil {
@@ -232,7 +233,7 @@ func FuzzControl(f *testing.F) {
 			return
 		}
 		payloads := 0
-		for _, there := range []bool{c.Barrier != nil, c.Seal != nil, c.Activate != nil, c.Replay != nil, c.Resolve != nil, c.Repair != nil} {
+		for _, there := range []bool{c.Barrier != nil, c.Seal != nil, c.Activate != nil, c.Replay != nil, c.Resolve != nil, c.Repair != nil, c.Seed != nil} {
 			if there {
 				payloads++
 			}

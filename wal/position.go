@@ -198,4 +198,6 @@ type Checkpoint struct {
 	// Skip says, for each stream, below which offset its records were decided elsewhere: this Redis was filled from the peer's, which had decided them. 0 = nothing is
 	// skipped. By Origin.
 	Skip [2]int64
+	// Seed is the id of the data that this Redis began with, and that no record of the log contains; empty = none. No record changes it.
+	Seed string
 }

@@ -66,6 +66,7 @@ type Control struct {
 	Replay    *wal.Replay   `json:"replay,omitempty"`
 	Resolve   *wal.Resolve  `json:"resolve,omitempty"`
 	Barrier   *wal.Barrier  `json:"barrier,omitempty"`
+	Seed      *wal.Seed     `json:"seed,omitempty"`
 	// Producer and Seq are the record's wal-producer and wal-seq. An empty Producer is one of the appending process, with the next sequence.
 	Producer string `json:"producer,omitempty"`
 	Seq      int64  `json:"seq,omitempty"`

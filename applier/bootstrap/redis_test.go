@@ -62,7 +62,7 @@ func TestFromOneRedisToAnother(t *testing.T) {
 		}
 	}
 	halted(plan.HaltLogStart)
-	fill, err := snapshot.Begin(t.Context(), to.Client, log, sites, "test")
+	fill, err := snapshot.Begin(t.Context(), to.Client, log, sites, "test", false)
 	if err != nil {
 		t.Fatal(err)
 	}

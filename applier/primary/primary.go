@@ -5,6 +5,7 @@ package primary
 import (
 	"context"
 	"errors"
+	"net"
 
 	"github.com/redis/go-redis/v9"
 
@@ -70,3 +71,8 @@ func (r *Redis) Ask(ctx context.Context) (Named, error) {
 
 // At is a client of one Redis. It connects when it is used, and is for the caller to close.
 func (r *Redis) At(addr string) *redis.Client { return r.sink.ReaderAt(addr) }
+
+// Dial connects to one Redis, and authenticates: for what a client has no command for. The connection is for the caller to close.
+func (r *Redis) Dial(ctx context.Context, addr string) (net.Conn, error) {
+	return r.sink.DialAt(ctx, addr)
+}

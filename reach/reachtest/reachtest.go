@@ -46,9 +46,15 @@ func Run(t *testing.T, open func(t *testing.T, lookup config.Lookup) reach.Site)
 		{"a check that nobody answers", checks},
 		{"redis and its checkpoints", redisState},
 		{"values", values},
+		{"a Redis that can be adopted", adoptable},
+		{"who writes", writes},
+		{"adopt", adopts},
 		{"checkpoints", checkpoints},
 		{"a tail", tail},
 		{"observations", observations},
+		{"a snapshot, and what is filled from it", fills},
+		{"a fill is refused, overrun, begun anew", fillsAnew},
+		{"a snapshot of a replica", takesFromReplica},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -114,13 +120,17 @@ func appends(t *testing.T, b *bench) {
 		{Partition: 1, Resolve: &wal.Resolve{ID: "r", Activate: "a", Producer: "p", Seq: 3}},
 		{Partition: 1, Replay: &wal.Replay{ID: "p", Activate: "a", Key: []byte{0xff}, Level: 1, ContentType: wal.ContentTypeRESP}, Producer: "replay:x:1", Seq: 77},
 		{Partition: 1, Barrier: &wal.Barrier{ID: "b", Number: 1, Partitions: partitions}},
+		{Partition: 2, Seed: &wal.Seed{ID: "d", Site: "dc", Keys: 7}, Producer: "adopt:d", Seq: 1},
 	}
 	offsets, err := b.Append(b.ctx, controls)
-	if want := []int64{0, 0, 1, 2, 3, 4}; err != nil || !slices.Equal(offsets, want) {
+	if want := []int64{0, 0, 1, 2, 3, 4, 0}; err != nil || !slices.Equal(offsets, want) {
 		t.Fatalf("got %v, %v, want %v", offsets, err, want)
 	}
 	if _, err := b.Append(b.ctx, controls[:1]); err != nil {
 		t.Fatal(err)
+	}
+	if e, c := b.control(t, b.all(t, 2)[0]); c.Seed == nil || *c.Seed != (wal.Seed{ID: "d", Site: "dc", Keys: 7}) || string(e.Producer) != "adopt:d" {
+		t.Errorf("got %+v of %s, want the seed that was appended", c.Seed, e.Producer)
 	}
 	var types []wal.ControlType
 	var last wal.Envelope

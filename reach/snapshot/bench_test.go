@@ -19,7 +19,7 @@ func BenchmarkTakeAndFill(b *testing.B) {
 	var most uint64
 	for b.Loop() {
 		to.Client.FlushAll(b.Context())
-		f, err := snapshot.Begin(b.Context(), to.Client, log, sites, "benchmark")
+		f, err := snapshot.Begin(b.Context(), to.Client, log, sites, "benchmark", false)
 		if err != nil {
 			b.Fatal(err)
 		}

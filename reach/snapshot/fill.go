@@ -41,26 +41,30 @@ type queued struct {
 	expireAt  int64
 }
 
-// Begin empties a Redis in which a bootstrap was interrupted, and takes one that is empty. Any other is ErrNotEmpty. Note is for people who find it half-way. The client's
-// user needs FLUSHDB, and the keys under wal.ReservedPrefix.
-func Begin(ctx context.Context, c *redis.Client, log string, sites wal.Sites, note string) (*Fill, error) {
+// Begin takes a Redis that is empty, and empties one in which a bootstrap was interrupted, or which has nothing but the beginning of a log. Any other is ErrNotEmpty, unless what it
+// holds is to be discarded. Note is for people who find it half-way. The client's user needs FLUSHDB, and the keys under wal.ReservedPrefix.
+func Begin(ctx context.Context, c *redis.Client, log string, sites wal.Sites, note string, discard bool) (*Fill, error) {
 	f := &Fill{client: c, log: log, sites: sites, token: note + " " + rand.Text()}
 	key := wal.BootstrapKey(log)
 	err := c.Watch(ctx, func(tx *redis.Tx) error {
-		left, err := tx.Exists(ctx, key).Result()
+		h, checkpoints, err := held(ctx, tx, log, sites)
 		if err != nil {
 			return err
 		}
-		n, err := tx.DBSize(ctx).Result()
-		if err != nil {
-			return err
+		if !h.Free() && !discard {
+			return fmt.Errorf("%w: it holds %d keys", ErrNotEmpty, h.Keys)
 		}
-		if n > 0 && left == 0 {
-			return fmt.Errorf("%w: it holds %d keys", ErrNotEmpty, n)
+		if h.New { // an applier may be about to apply the first record
+			if err := tx.Watch(ctx, checkpoints...).Err(); err != nil {
+				return err
+			}
+			if again, _, err := held(ctx, tx, log, sites); err != nil || !again.New {
+				return errors.Join(err, ErrOverrun)
+			}
 		}
 		_, err = tx.TxPipelined(ctx, func(p redis.Pipeliner) error {
-			if left > 0 {
-				p.FlushDB(ctx)
+			if h.Keys > 0 {
+				p.FlushDBAsync(ctx) // a Redis that is busy for seconds with emptying itself is one that the Sentinels give up
 			}
 			p.Set(ctx, key, f.token, 0)
 			return nil

@@ -82,7 +82,7 @@ func dial(t *testing.T, addr string) net.Conn {
 
 func begin(t *testing.T, c *redis.Client) *snapshot.Fill {
 	t.Helper()
-	f, err := snapshot.Begin(t.Context(), c, log, sites, "test")
+	f, err := snapshot.Begin(t.Context(), c, log, sites, "test", false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -226,7 +226,7 @@ func TestBeginLeavesDataAlone(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
 	s.Client.Set(t.Context(), "k", "v", 0)
-	if _, err := snapshot.Begin(t.Context(), s.Client, log, sites, ""); !errors.Is(err, snapshot.ErrNotEmpty) {
+	if _, err := snapshot.Begin(t.Context(), s.Client, log, sites, "", false); !errors.Is(err, snapshot.ErrNotEmpty) {
 		t.Errorf("got %v, want it refused", err)
 	}
 	if got := s.Client.DBSize(t.Context()).Val(); got != 1 {

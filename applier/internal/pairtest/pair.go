@@ -353,6 +353,8 @@ func (s *Site) Append(_ context.Context, controls []writer.Control) ([]int64, er
 			typ, payload = wal.TypeResolve, c.Resolve
 		case c.Barrier != nil:
 			typ, payload = wal.TypeBarrier, c.Barrier
+		case c.Seed != nil:
+			typ, payload = wal.TypeSeed, c.Seed
 		}
 		offsets = append(offsets, s.append(c.Partition, typ, payload, producer, seq))
 	}

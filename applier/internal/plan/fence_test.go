@@ -17,7 +17,7 @@ import (
 //	dc:a      SET x a, of producer p, whose sequence is the letter
 //	dc:seal=E, dc:act=E, dc:act=E/settle=ROOTS   with an epoch generation.minor.site or none
 //	dc:replay=a/ID, dc:resolve=a/ID, dc:repair/ID   under the activate ID
-//	dc:barrier
+//	dc:barrier, dc:seed=ID
 //
 // The id of a seal is s and its offset, that of an activate a and its offset.
 func fenceLog(t *testing.T, rules Rules, words string) []wal.Record {
@@ -75,6 +75,8 @@ func fenceRecord(t *testing.T, rules Rules, offset int64, what string) wal.Recor
 		return control(wal.TypeReplay, wal.Replay{ID: "r", Activate: under, Key: d.Key, Value: d.Value, Timestamp: d.Timestamp, Level: 1, Producer: "p", Seq: int64(of[0])})
 	case "resolve":
 		return control(wal.TypeResolve, wal.Resolve{ID: "z", Activate: under, Producer: "p", Seq: int64(of[0])})
+	case "seed":
+		return control(wal.TypeSeed, wal.Seed{ID: of, Site: "dc", Keys: 7})
 	case "barrier":
 		return barrier(rules, offset, uint64(offset)+1)
 	}

@@ -18,6 +18,7 @@ const (
 	HaltLogStart   = "log-start"  // Redis is empty and the log does not start at its beginning
 	HaltBootstrap  = "bootstrap"  // Redis is being filled from the peer's, or that was interrupted
 	HaltCheckpoint = "checkpoint" // the checkpoint cannot be read, or is missing beside others
+	HaltSeed       = "seed"       // the log begins with data that this Redis was not filled with
 	HaltPoison     = "poison"     // APPLIER_POISON=halt
 	HaltTable      = "table"      // Redis does not know a command that the table allows
 	HaltExec       = "exec"       // Redis answered inside a transaction as it never should
@@ -58,7 +59,7 @@ type Creation struct {
 // A new log gets from the mirror what was first appended at the peer. What was first appended here, the peer has as mirrored records, which do not
 // come back.
 const remedyTopicID = "if nothing was ever appended at this site and the peer's log still begins at offset 0, delete the mirror's offsets and empty this Redis: " +
-	"it is built from the peer's records; else bootstrap it from the peer, because what was appended here is in no log any more"
+	"it is built from the peer's records; else run `walctl bootstrap`, because what was appended here is in no log any more"
 
 // Join finds where partition p goes on, or why it must not. The error is a *wal.HaltError: what Redis holds and what the log
 // holds cannot be joined without a guess.
@@ -75,7 +76,7 @@ func Join(r Rules, p int32, s Stored, l Log) (Joint, error) {
 	}
 	if len(s.Meta) == 0 && len(s.Checkpoint) == 0 {
 		if s.Keys > 0 {
-			return halt(HaltNotEmpty, "if its data came from this log, adopt it with `walctl adopt`; if not, empty it",
+			return halt(HaltNotEmpty, "if the log is new, make these data its beginning with `walctl adopt`; if not, replace them by the peer's with `walctl bootstrap`",
 				"Redis holds %d keys but no checkpoint, so nobody knows which records they contain", s.Keys)
 		}
 		return create(r, p, l, halt)
@@ -97,9 +98,9 @@ func Join(r Rules, p int32, s Stored, l Log) (Joint, error) {
 	}
 	if len(s.Checkpoint) == 0 {
 		if l.Start[p] > 0 {
-			return halt(HaltLogStart, "bootstrap this Redis from the peer", "the log starts at offset %d and Redis has no checkpoint", l.Start[p])
+			return halt(HaltLogStart, "fill this Redis from the peer: `walctl bootstrap`", "the log starts at offset %d and Redis has no checkpoint", l.Start[p])
 		}
-		return halt(HaltCheckpoint, "empty this Redis to rebuild it, or bootstrap it from the peer",
+		return halt(HaltCheckpoint, "empty this Redis to rebuild it, or fill it from the peer: `walctl bootstrap`",
 			"%s is missing, though Redis was filled from this log: somebody deleted it", wal.CheckpointKey(r.Log, p))
 	}
 	c, err := wal.ParseCheckpoint(s.Checkpoint, r.Sites)
@@ -111,11 +112,11 @@ func Join(r Rules, p int32, s Stored, l Log) (Joint, error) {
 			"the checkpoint is of topic id %s, the topic's id is %s", c.TopicID, l.TopicID)
 	}
 	if c.Next < l.Start[p] {
-		return halt(HaltGap, "bootstrap this Redis from the peer; raise the log's retention if this comes from lag",
+		return halt(HaltGap, "fill this Redis from the peer: `walctl bootstrap`; raise the log's retention if this comes from lag",
 			"the next record is %d, the log starts at %d: %d records were deleted before they were applied", c.Next, l.Start[p], l.Start[p]-c.Next)
 	}
 	if c.Next > l.End[p] {
-		return halt(HaltBeyondEnd, "the log lost records that were applied; compare the sites with `redis-applier check`, then rebuild this Redis",
+		return halt(HaltBeyondEnd, "the log lost records that were applied; compare the sites with `redis-applier check`, then rebuild this Redis: empty it, or fill it from the peer with `walctl bootstrap`",
 			"the next record is %d, the log ends at %d", c.Next, l.End[p])
 	}
 	stored := make(map[string]wal.Producer, len(s.Producers))
@@ -129,7 +130,7 @@ func Join(r Rules, p int32, s Stored, l Log) (Joint, error) {
 
 func create(r Rules, p int32, l Log, halt func(reason, remedy, format string, args ...any) (Joint, error)) (Joint, error) {
 	if l.Start[p] > 0 {
-		return halt(HaltLogStart, "bootstrap this Redis from the peer",
+		return halt(HaltLogStart, "fill this Redis from the peer: `walctl bootstrap`",
 			"Redis is empty and the log starts at offset %d: %d records are gone that it would need", l.Start[p], l.Start[p])
 	}
 	c := &Creation{Meta: wal.Meta{TopicID: l.TopicID, Partitions: l.Partitions}, Checkpoints: map[int32]wal.Checkpoint{}}

@@ -216,7 +216,7 @@ func (p *Planner) decide(b *Batch, r *wal.Record, in Input) error {
 	if r.Offset < b.To.Next {
 		return &wal.HaltError{
 			Reason: HaltTruncated,
-			Remedy: "the log lost records that were applied; compare the sites with `redis-applier check`, then rebuild this Redis",
+			Remedy: "the log lost records that were applied; compare the sites with `redis-applier check`, then rebuild this Redis: empty it, or fill it from the peer with `walctl bootstrap`",
 			Err:    fmt.Errorf("record at offset %d, though everything below %d was decided", r.Offset, b.To.Next),
 		}
 	}
@@ -231,7 +231,7 @@ func (p *Planner) decide(b *Batch, r *wal.Record, in Input) error {
 	if err != nil {
 		return err
 	}
-	if err := p.fits(&j); err != nil {
+	if err := p.fits(&b.To, &j); err != nil {
 		return err
 	}
 	if r.Offset < b.To.Skip[j.Origin] { // but poison, which is listed: the peer may never have had it
@@ -269,6 +269,7 @@ func (p *Planner) meet(b *Batch, r *wal.Record, j *wal.Judged, counts bool, in I
 		if counts {
 			p.activate(b, c.Activate, r)
 		}
+	case c != nil && c.Seed != nil: // this Redis was filled with it
 	case c != nil && c.Resolve != nil && counts:
 		if !p.without(ResolveIsApplied) {
 			in.Producers.at([]byte(c.Resolve.Producer), r.Offset).Execute(c.Resolve.Seq)
@@ -427,16 +428,27 @@ func (p *Planner) poison(b *Batch, r *wal.Record, origin wal.Origin, bad *wal.Po
 	return nil
 }
 
-// fits halts at a barrier that tells of another partition count.
-func (p *Planner) fits(j *wal.Judged) error {
-	if j.Control == nil || j.Control.Barrier == nil {
-		return nil
-	}
-	if n := j.Control.Barrier.Partitions; n != p.rules.Partitions {
+// fits halts at a record that says that this log, or this Redis, is not what it is taken for.
+func (p *Planner) fits(at *wal.Checkpoint, j *wal.Judged) error {
+	switch c := j.Control; {
+	case c != nil && c.Barrier != nil && c.Barrier.Partitions != p.rules.Partitions:
 		return &wal.HaltError{
 			Reason: HaltPartitions,
 			Remedy: "the partition count of a log is fixed; restore it, or move to a new log",
-			Err:    fmt.Errorf("a barrier of %s counts %d partitions, this site %d", p.rules.Sites.Name(j.Origin), n, p.rules.Partitions),
+			Err:    fmt.Errorf("a barrier of %s counts %d partitions, this site %d", p.rules.Sites.Name(j.Origin), c.Barrier.Partitions, p.rules.Partitions),
+		}
+	case c != nil && c.Seed != nil && at.Seed == "":
+		return &wal.HaltError{
+			Reason: HaltSeed,
+			Remedy: fmt.Sprintf("run `walctl bootstrap --site %s`: it fills this Redis from the peer's", p.rules.Sites.Self),
+			Err: fmt.Errorf("the log begins with %d keys that the Redis of %s held when it was adopted: they are in no record (seed %s), and this Redis was not filled with them",
+				c.Seed.Keys, c.Seed.Site, c.Seed.ID),
+		}
+	case c != nil && c.Seed != nil && at.Seed != c.Seed.ID:
+		return &wal.HaltError{
+			Reason: HaltSeed,
+			Remedy: "a log has one beginning: keep the data of one site, and begin again with a new log (docs/migrate.md)",
+			Err:    fmt.Errorf("the log begins with the data of %s (seed %s), this Redis began with others (seed %s)", c.Seed.Site, c.Seed.ID, at.Seed),
 		}
 	}
 	return nil

@@ -1,6 +1,7 @@
 package sink
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -90,4 +91,25 @@ func (s *Sink) Look(ctx context.Context) (a Answer, replicas []string, err error
 		replicas = append(replicas, net.JoinHostPort(r["ip"], r["port"]))
 	}
 	return a, replicas, nil
+}
+
+// DialAt connects to one Redis, and authenticates. The connection is for the caller to close.
+func (s *Sink) DialAt(ctx context.Context, addr string) (net.Conn, error) {
+	password, err := s.password()
+	if err != nil {
+		return nil, err
+	}
+	nc, err := s.opts.Dial(ctx, "tcp", addr)
+	if err != nil || password == "" {
+		return nc, err
+	}
+	c := &Conn{net: nc, r: bufio.NewReader(nc)}
+	auth := []string{"AUTH", password}
+	if s.opts.Username != "" {
+		auth = []string{"AUTH", s.opts.Username, password}
+	}
+	if _, err := c.do(ctx, auth); err != nil {
+		return nil, errors.Join(err, nc.Close())
+	}
+	return nc, nc.SetDeadline(time.Time{}) // nothing more was read: one command has one answer
 }

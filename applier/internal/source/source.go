@@ -297,7 +297,7 @@ func fetchError(log string, p int32, err error) error {
 	case errors.As(err, &loss):
 		return &wal.HaltError{
 			Reason: plan.HaltTruncated,
-			Remedy: "the log lost records; compare the sites with `redis-applier check`, then rebuild this Redis",
+			Remedy: "the log lost records; compare the sites with `redis-applier check`, then rebuild this Redis: empty it, or fill it from the peer with `walctl bootstrap`",
 			Err:    fmt.Errorf("%s partition %d: %w", log, p, err),
 		}
 	case errors.Is(err, kerr.OffsetOutOfRange):

@@ -170,7 +170,7 @@ func retentionPasses(ctx context.Context, s *Scene) error {
 	if err := s.AppliedAt(ctx, s.A); err != nil { // the first site has them: only the mirror is too late
 		return err
 	}
-	if err := s.forget(ctx, s.A); err != nil {
+	if err := DeleteLog(ctx, s.Sites, s.A); err != nil {
 		return err
 	}
 	s.Healed()

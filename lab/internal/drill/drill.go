@@ -66,8 +66,6 @@ type End struct {
 	Says []string
 	// Halted is a site of which some partitions stay halted: its peer must equal the model.
 	Halted string
-	// Empty says that the halted site has lost its data, and nothing may have been put into its place.
-	Empty bool
 	// Lost is how many ledger records the peer must miss; -1 = at least one.
 	Lost int
 	// Differ are the keys that may differ, by prefix.

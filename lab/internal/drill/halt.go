@@ -10,10 +10,13 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+
+	"github.com/comptech-lab/redis-wal/lab/internal/sites"
+	"github.com/comptech-lab/redis-wal/reach/refill"
 )
 
 // The faults of this file leave a log and a Redis that cannot be joined. The partitions must halt, say why and what to do, and touch nothing:
-// the data of the site stay as they are, and its peer goes on. Where the remedy is to bootstrap from the peer, or a new log, the drill ends there.
+// the data of the site stay as they are, and its peer goes on. Then the remedy is applied. Where it is a new log, the drill ends there.
 func haltDrills() []Drill {
 	return []Drill{
 		{
@@ -21,16 +24,16 @@ func haltDrills() []Drill {
 			Quiet: true, Passive: true, Spoils: true, Short: true, Run: rebuilt,
 		},
 		{
-			Name: "recreated-topic-own", Fault: "the log of a peer that writes too deleted and created again: what it appended is in no log any more", Quiet: true, Spoils: true,
-			Run: recreated, End: End{Halted: "dr", Check: 2},
+			Name: "recreated-topic-own", Fault: "the log of a peer that writes too deleted and created again: what it appended is in no log any more; then `walctl bootstrap`, and the load again",
+			Quiet: true, Spoils: true, Run: recreatedOwn,
 		},
 		{
 			Name: "added-partitions", Fault: "a partition added to the log of the peer", Quiet: true, Spoils: true,
 			Run: added, End: End{Halted: "dr", Check: 2},
 		},
 		{
-			Name: "wiped-too-late", Fault: "the peer's log cut by retention, then FLUSHALL at its primary", Quiet: true, Spoils: true, Short: true,
-			Run: wipedTooLate, End: End{Halted: "dr", Check: 2, Empty: true},
+			Name: "wiped-too-late", Fault: "the peer's log cut by retention, then FLUSHALL at its primary; then `walctl bootstrap` under load", Quiet: true, Spoils: true, Short: true,
+			Run: wipedTooLate,
 		},
 	}
 }
@@ -91,7 +94,7 @@ func recreated(ctx context.Context, s *Scene) error {
 	if err := errors.Join(err, created.Err); err != nil {
 		return err
 	}
-	return s.halted(ctx, s.B, "topic-id", "delete the mirror's offsets and empty this Redis: it is built from the peer's records; else bootstrap it from the peer")
+	return s.halted(ctx, s.B, "topic-id", "delete the mirror's offsets and empty this Redis: it is built from the peer's records; else run `walctl bootstrap`")
 }
 
 // rebuilt does what the log says when all records of the new log are the peer's.
@@ -113,6 +116,44 @@ func rebuilt(ctx context.Context, s *Scene) error {
 	return s.Mirror(s.B).Start()
 }
 
+// recreatedOwn fills the Redis from the peer. The peer's mirror begins anew with the log that is new.
+func recreatedOwn(ctx context.Context, s *Scene) error {
+	if err := recreated(ctx, s); err != nil {
+		return err
+	}
+	if err := errors.Join(s.Mirror(s.A).Stop(), s.Mirror(s.A).Rewind(ctx)); err != nil {
+		return err
+	}
+	if err := errors.Join(s.Mirror(s.A).Start(), s.Mirror(s.B).Start()); err != nil {
+		return err
+	}
+	if err := s.Load.open(s.B); err != nil { // a client knows a topic by its id, and does not go on with another one
+		return err
+	}
+	s.Load.Start(ctx)
+	return s.bootstrapped(ctx)
+}
+
+// bootstrapped fills the peer's Redis from the site's, as walctl bootstrap does.
+func (s *Scene) bootstrapped(ctx context.Context) error {
+	source, target, end, err := both(s.Sites, s.A, s.B)
+	if err != nil {
+		return err
+	}
+	defer end()
+	began := time.Now()
+	done, err := refill.Run(ctx, target, source, refill.How{Timeout: patience})
+	if err != nil {
+		return fmt.Errorf("bootstrap: %w", err)
+	}
+	if done.Already || done.Check.ExitCode() != 0 {
+		return fmt.Errorf("after the bootstrap the check says %s", done.Check.Sentence)
+	}
+	s.Healed()
+	s.Saw("`walctl bootstrap` carried %d keys, and the check said converged after %s", done.Keys, short(time.Since(began)))
+	return nil
+}
+
 func added(ctx context.Context, s *Scene) error {
 	d := s.Declared(s.B)
 	s.Fault()
@@ -123,8 +164,8 @@ func added(ctx context.Context, s *Scene) error {
 	return s.halted(ctx, s.B, "partitions", "or move to a new log")
 }
 
-// forget deletes all records of a site's log, as retention does.
-func (s *Scene) forget(ctx context.Context, site string) error {
+// DeleteLog deletes all records of a site's log, as retention does.
+func DeleteLog(ctx context.Context, s *sites.Sites, site string) error {
 	log := s.Declared(site).Log
 	ends, err := s.Kafka(site).Ends(ctx, log)
 	if err != nil {
@@ -147,11 +188,22 @@ func wipedTooLate(ctx context.Context, s *Scene) error {
 		return err
 	}
 	s.Fault()
-	if err := s.forget(ctx, s.B); err != nil {
+	if err := DeleteLog(ctx, s.Sites, s.B); err != nil {
 		return err
 	}
 	if err := c.FlushAll(ctx).Err(); err != nil {
 		return err
 	}
-	return s.halted(ctx, s.B, "log-start", "bootstrap this Redis from the peer")
+	if err := s.halted(ctx, s.B, "log-start", "fill this Redis from the peer: `walctl bootstrap`"); err != nil {
+		return err
+	}
+	n, err := c.DBSize(ctx).Result()
+	if err == nil && n > 0 {
+		err = fmt.Errorf("%s holds %d keys, though it must wait for its data", s.B, n)
+	}
+	if err != nil {
+		return err
+	}
+	s.Load.Start(ctx)
+	return s.bootstrapped(ctx)
 }

@@ -60,25 +60,33 @@ func newTraffic(s *sites.Sites) (*Traffic, error) {
 		sites: s, names: s.Names(), producers: make(map[string]*walclient.Producer), mix: load.NewMix(1, keys), acked: make(map[string][]int),
 	}
 	for _, site := range t.names {
-		d := s.Declared(site)
-		users := slices.Sorted(maps.Values(d.Producers))
-		if len(users) == 0 {
-			return t, errors.New("the program declares no producer; the drills need one")
-		}
-		password, err := s.KafkaPassword(site, users[0])
-		if err != nil {
-			return t, err
-		}
-		opts, err := s.Kafka(site).OptsAs(users[0], password)
-		if err != nil {
-			return t, err
-		}
-		t.producers[site], err = walclient.New(walclient.Options{Brokers: s.Kafka(site).Addrs(), Name: "drill", Log: d.Log, Kafka: opts})
-		if err != nil {
+		if err := t.open(site); err != nil {
 			return t, err
 		}
 	}
 	return t, nil
+}
+
+// open has the applications of a site connect; those of before have ended.
+func (t *Traffic) open(site string) error {
+	if p := t.producers[site]; p != nil {
+		p.Close()
+	}
+	d := t.sites.Declared(site)
+	users := slices.Sorted(maps.Values(d.Producers))
+	if len(users) == 0 {
+		return errors.New("the program declares no producer; the drills need one")
+	}
+	password, err := t.sites.KafkaPassword(site, users[0])
+	if err != nil {
+		return err
+	}
+	opts, err := t.sites.Kafka(site).OptsAs(users[0], password)
+	if err != nil {
+		return err
+	}
+	t.producers[site], err = walclient.New(walclient.Options{Brokers: t.sites.Kafka(site).Addrs(), Name: "drill", Log: d.Log, Kafka: opts})
+	return err
 }
 
 func (t *Traffic) close() {
@@ -202,6 +210,23 @@ func (t *Traffic) enter(site string, slot int) {
 		Log:    wal.Cmd("RPUSH", key, text),
 		Direct: func(time.Time) [][]string { return [][]string{{"RPUSH", key, text}} },
 	}, key, n)
+}
+
+// direct appends a number to a ledger of the site as an application does that knows of no log.
+func (t *Traffic) direct(c redis.Cmdable, site string) error {
+	t.mu.Lock()
+	t.next++
+	n := t.next
+	t.mu.Unlock()
+	key, text := ledger(site, n%ledgers), strconv.Itoa(n)
+	if err := c.RPush(context.Background(), key, text).Err(); err != nil {
+		return fmt.Errorf("write to the Redis of %s: %w", site, err)
+	}
+	t.model <- load.Applied{At: time.Now(), Op: load.Op{Direct: func(time.Time) [][]string { return [][]string{{"RPUSH", key, text}} }}}
+	t.mu.Lock()
+	t.acked[key] = append(t.acked[key], n)
+	t.mu.Unlock()
+	return nil
 }
 
 // Close the drill's books: a last number in every ledger of the sites that are written at, which comes after everything else in its partition and stream.

@@ -62,7 +62,19 @@ func TestScenarios(t *testing.T) {
 			"down":     verb(func(s *script, _ *testscript.TestScript, args []string) error { s.world.Down(args[0]); return nil }),
 			"up":       verb(func(s *script, _ *testscript.TestScript, args []string) error { s.world.Up(args[0]); return nil }),
 			"halt": verb(func(s *script, _ *testscript.TestScript, args []string) error {
-				s.world.Halt(args[0], number(args[1]))
+				s.world.Halt(args[0], number(args[1]), append(args, "gap")[2])
+				return nil
+			}),
+			"wipe":      verb(func(s *script, _ *testscript.TestScript, args []string) error { s.world.Wipe(args[0]); return nil }),
+			"stick":     verb(func(s *script, _ *testscript.TestScript, args []string) error { s.world.Stick(args[0]); return nil }),
+			"deafen":    verb(func(s *script, _ *testscript.TestScript, args []string) error { s.world.Deafen(args[0]); return nil }),
+			"interrupt": verb(func(s *script, _ *testscript.TestScript, args []string) error { s.world.Interrupt(args[0]); return nil }),
+			"unjoin": verb(func(s *script, _ *testscript.TestScript, args []string) error {
+				s.world.Unjoin(args[0], int(number(args[1])))
+				return nil
+			}),
+			"strange": verb(func(s *script, _ *testscript.TestScript, args []string) error {
+				s.world.Strange(args[0], int64(number(args[1])), int64(number(args[2])))
 				return nil
 			}),
 			"refuse": verb(func(s *script, _ *testscript.TestScript, args []string) error {
@@ -180,7 +192,7 @@ func run(ctx context.Context, s *script, getenv func(string) string, args []stri
 		Args: args, Stdin: strings.NewReader(s.answer + "\n"), Stdout: &out, Stderr: &errs, Terminal: s.answer != "",
 		Lookup:       func(name string) (string, bool) { v := getenv(name); return v, v != "" },
 		ConfigFolder: func() (string, error) { return "", errors.New("there is none") },
-		Now:          time.Now, Version: "v1.2.3", Patience: 300 * time.Millisecond, Reach: 500 * time.Millisecond, Every: 20 * time.Millisecond,
+		Now:          time.Now, Version: "v1.2.3", Patience: 300 * time.Millisecond, Reach: 500 * time.Millisecond, Every: 20 * time.Millisecond, Again: time.Millisecond,
 		Look: func(_ context.Context, t reach.Target) (ifdown.Seen, string) {
 			switch {
 			case s.look != "":

@@ -99,7 +99,7 @@ func silent(f *status.Facts, site int) {
 
 func halted(site int, p int32) wal.Attestation {
 	at := (&wal.Position{Next: 5003, TopicID: topic[site], Epoch: epoch}).AttestHalt(wal.Sites{Self: names[site], Peer: names[1-site]}, p, wal.AttestedHalt{
-		Reason: "gap", Error: "3 records were deleted before they were applied", Remedy: "bootstrap this Redis from the peer", Since: ago(5 * time.Minute),
+		Reason: "gap", Error: "3 records were deleted before they were applied", Remedy: "fill this Redis from the peer: `walctl bootstrap`", Since: ago(5 * time.Minute),
 	})
 	at.Time = ago(4 * time.Second)
 	return at

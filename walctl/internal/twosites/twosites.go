@@ -49,6 +49,16 @@ type Site struct {
 	seen       []wal.Observation
 	controls   map[int32][]wal.Record // activates of a partition, as they stand in the log
 	ago        time.Duration          // how long ago activates are said to have been appended
+	stuck      bool                   // its appliers do not go on
+	deaf       bool                   // nothing arrives from its peer
+	wiped      bool                   // its Redis is empty, and its log no longer begins at its beginning
+	filling    string                 // the note of a bootstrap
+	begun      int                    // how many
+	unjoined   int                    // snapshots that cannot be joined
+	barriers   []wal.Record
+	strange    *strange // what its Redis held before anybody adopted it; nil: it was built from the log
+	seed       string   // it began with
+	seeds      []wal.Record
 }
 
 var _ reach.Site = (*Site)(nil)
@@ -118,7 +128,7 @@ func (w *World) Heal() {
 
 func (w *World) flush() {
 	for _, s := range w.sites {
-		if w.cut || w.sites[s.peer].down {
+		if w.cut || w.sites[s.peer].down || w.sites[s.peer].deaf {
 			continue
 		}
 		waiting := s.outbox
@@ -144,12 +154,12 @@ func (w *World) Up(site string) {
 func (w *World) Refuse(site string, n int) { w.do(func() { w.sites[site].refuses = n }) }
 
 // Halt halts a partition at a site.
-func (w *World) Halt(site string, partition int32) {
+func (w *World) Halt(site string, partition int32, reason string) {
 	w.do(func() {
 		s := w.sites[site]
 		s.halted[partition] = true
 		a := s.positions[partition].AttestHalt(s.names(), partition, wal.AttestedHalt{
-			Reason: "gap", Error: "1 record was deleted", Remedy: "bootstrap this Redis from the peer", Since: time.Now().UnixMilli(),
+			Reason: reason, Error: "1 record was deleted", Remedy: "fill this Redis from the peer: `walctl bootstrap`", Since: time.Now().UnixMilli(),
 		})
 		s.publish(a)
 	})
@@ -168,7 +178,7 @@ func (s *Site) names() wal.Sites { return wal.Sites{Self: s.name, Peer: s.peer} 
 
 // carry does something at the peer, now or when the mirror goes on.
 func (s *Site) carry(f func()) {
-	if s.w.cut || s.w.sites[s.peer].down {
+	if s.w.cut || s.w.sites[s.peer].down || s.w.sites[s.peer].deaf {
 		s.outbox = append(s.outbox, f)
 		return
 	}
@@ -208,8 +218,22 @@ func (s *Site) decide(c writer.Control, o wal.Origin) int64 {
 		at := (&wal.Checkpoint{Position: *p}).AttestFence(s.names(), c.Partition, wal.AttestedFence{Type: t, ID: id, Origin: origin, Counted: counted})
 		s.publish(at)
 	}
+	if c.Barrier != nil {
+		value, err := json.Marshal(c.Barrier)
+		if err != nil {
+			panic(err)
+		}
+		s.barriers = append(s.barriers, wal.Record{Partition: c.Partition, Value: value, Headers: []wal.Header{{Key: wal.HeaderControl, Value: []byte(wal.TypeBarrier)}}})
+	}
+	if c.Seed != nil {
+		s.note(c)
+	}
 	switch {
+	case s.strange != nil: // nobody decides it, until there is a checkpoint
+		s.strange.left, s.strange.from = append(s.strange.left, c), append(s.strange.from, o)
 	case s.halted[c.Partition]: // it stays where it is
+	case c.Seed != nil:
+		s.seeded(c, o)
 	case c.Seal != nil:
 		counts := c.Seal.Epoch == p.Epoch && (p.Epoch.IsNone() || p.Epoch.Site == origin) && !p.Streams[o].Sealed
 		if counts {
@@ -316,24 +340,37 @@ func (s *Site) Ends(ctx context.Context) (writer.Ends, error) {
 	defer s.w.mu.Unlock()
 	e := writer.Ends{TopicID: s.topic}
 	for _, p := range s.positions {
-		e.Start, e.End = append(e.Start, 0), append(e.End, p.Next)
+		start := int64(0)
+		if s.wiped {
+			start = p.Next
+		}
+		e.Start, e.End = append(e.Start, start), append(e.End, p.Next)
 	}
 	return e, nil
 }
 
-// Records implements [reach.Site]: there are none to be read but activates.
+// Records implements [reach.Site]: of the logs only activates, at their offsets, and barriers, seeds and that there are data are to be read, these always but where one activate is asked for.
 func (s *Site) Records(ctx context.Context, partition int32, from, to int64, each func(wal.Record) error) error {
 	if err := s.silent(ctx); err != nil {
 		return err
 	}
 	s.w.mu.Lock()
-	all, ago := slices.Clone(s.controls[partition]), s.ago
+	var all []wal.Record
+	for _, r := range s.controls[partition] {
+		if r.Offset >= from && r.Offset < to {
+			r.Timestamp -= s.ago.Milliseconds()
+			all = append(all, r)
+		}
+	}
+	if len(all) == 0 || to > from+1 {
+		all = slices.Concat(all, s.barriers, s.seeds)
+		for _, c := range s.counted {
+			all = append(all, c.Record)
+		}
+		all = slices.DeleteFunc(all, func(r wal.Record) bool { return r.Partition != partition })
+	}
 	s.w.mu.Unlock()
 	for _, r := range all {
-		if r.Offset < from || r.Offset >= to {
-			continue
-		}
-		r.Timestamp -= ago.Milliseconds()
 		if err := each(r); err != nil {
 			return err
 		}
@@ -385,7 +422,7 @@ func (s *Site) Checkpoints(ctx context.Context) ([]wal.Checkpoint, error) {
 	defer s.w.mu.Unlock()
 	var out []wal.Checkpoint
 	for p := range s.positions {
-		out = append(out, wal.Checkpoint{Position: s.positions[p], Closings: slices.Clone(s.closings[p])})
+		out = append(out, wal.Checkpoint{Position: s.positions[p], Closings: slices.Clone(s.closings[p]), Seed: s.seed})
 	}
 	return out, nil
 }
@@ -424,8 +461,16 @@ func (s *Site) Redis(ctx context.Context) (reach.Redis, error) {
 	s.w.mu.Lock()
 	defer s.w.mu.Unlock()
 	r := reach.Redis{Primary: s.name + "-redis-0:6379", Agreed: true, Version: "7.0.15", UsedMemory: 1 << 20, Replicas: []reach.Replica{{Addr: s.name + "-redis-1:6379", LinkUp: true}}}
-	for _, p := range s.positions {
-		r.Checkpoints = append(r.Checkpoints, &wal.Checkpoint{Position: p})
+	r.Held = s.held()
+	for p := range s.positions {
+		if s.wiped || s.filling != "" {
+			r.Checkpoints = append(r.Checkpoints, nil)
+			continue
+		}
+		r.Checkpoints = append(r.Checkpoints, &wal.Checkpoint{Position: s.positions[p], Closings: slices.Clone(s.closings[p])})
+	}
+	if !s.wiped && s.filling == "" {
+		r.Meta = &wal.Meta{TopicID: s.topic, Partitions: s.w.partitions}
 	}
 	return r, nil
 }
