@@ -23,7 +23,7 @@ func TestCheckMakesTheFirstWriter(t *testing.T) {
 		code := run(t.Context(), []string{"check"}, func(name string) (string, bool) { v, ok := env[name]; return v, ok }, strings.NewReader(""), &text, io.Discard)
 		return text.String(), code
 	}
-	p.same(2) // the appliers are at work
+	p.same(2)                               // the appliers are at work
 	for _, h := range []*half{p.dc, p.dr} { // and have heard of each other: else dc would take dr for a site that is not there yet, and not wait for it
 		if text, code := check(h, ""); code != 0 {
 			t.Fatalf("the check of %s ended with %d:\n%s", h.name, code, text)

@@ -89,13 +89,10 @@ func compare(origin string, sites [2]string, a, b *Statement) Result {
 	case !a.Epoch.IsNone() && a.Epoch.Site != origin:
 		return unknown("%s is not the active site in epoch %s: its records do not count", origin, a.Epoch)
 	}
-	why := difference(sites, a, b)
-	switch {
-	case why == "":
-		return Result{State: Converged, Notes: notes(sites, a, b)}
-	default:
+	if why := difference(sites, a, b); why != "" {
 		return Result{State: Diverged, Why: why}
 	}
+	return Result{State: Converged, Notes: notes(sites, a, b)}
 }
 
 func difference(sites [2]string, a, b *Statement) string {
