@@ -174,7 +174,7 @@ func (p *program) tail(ctx context.Context, a, b Site, f failbackFlags) (*tail, 
 	}
 	records, err := writer.Tails(ctx, a, b)
 	if err != nil {
-		return nil, fmt.Errorf("%w. If it cannot be told any more, `walctl check --deep --repair --from SITE` lists the keys that differ, and makes them equal; the site that was gone is then to be filled anew from the other one (bootstrap)", err)
+		return nil, fmt.Errorf("%w. If it cannot be told any more, `walctl check --deep --repair --from SITE` lists the keys that differ, and makes them equal; the site that was gone is then filled anew from the other one: `walctl bootstrap --site SITE --discard-data --discard-unseen`", err)
 	}
 	if out.Active == "" {
 		return out, nil
