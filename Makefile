@@ -46,7 +46,7 @@ lab-down: ## end the lab and leave nothing
 .PHONY: test
 test: deps ## everything that must be true of a commit
 	go vet ./...
-	go test $(RACE) -shuffle=on $(LIGHT)
+	go test $(RACE) -shuffle=on -timeout 25m $(LIGHT)
 	go test -shuffle=on -count=1 $(HEAVY)
 
 .PHONY: test-engine

@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -298,26 +300,52 @@ func joined(ctx context.Context, site Site, f *Found) error {
 
 var errHeard = errors.New("all were heard")
 
-// attested appends a barrier to each partition, and waits for the answers.
+// barrierAgain is how long an answer to a barrier is waited for until another one is appended: appliers do not insist that their attestations arrive.
+const barrierAgain = 10 * time.Second
+
+// attested appends a barrier to each partition, and waits until each has attested one, or any that came behind it.
 func attested(ctx context.Context, site Site, at []wal.Checkpoint) error {
-	waits := map[string]bool{}
-	var barriers []writer.Control
-	for p := range at {
-		id := rand.Text()
-		waits[id] = true
-		barriers = append(barriers, writer.Control{Partition: int32(p), Barrier: &wal.Barrier{
-			ID: id, Number: at[p].Barriers[wal.Local].Highest() + 1, Partitions: int32(len(at)), Time: time.Now().UnixMilli(),
-		}})
-	}
-	if _, err := site.Append(ctx, barriers); err != nil {
-		return err
-	}
-	self := site.Identity().Sites.Self
-	err := site.Follow(ctx, time.Now().Add(-time.Minute), func(a wal.Attestation) error {
-		if a.Site == self && a.Halted == nil {
-			delete(waits, a.Barrier.ID)
+	missing := map[int32]int64{} // where the first barrier stands, by partition
+	for round := uint64(1); ; round++ {
+		var barriers []writer.Control
+		for p := range at {
+			if _, ok := missing[int32(p)]; ok || round == 1 {
+				barriers = append(barriers, writer.Control{Partition: int32(p), Barrier: &wal.Barrier{
+					ID: rand.Text(), Number: at[p].Barriers[wal.Local].Highest() + round, Partitions: int32(len(at)), Time: time.Now().UnixMilli(),
+				}})
+			}
 		}
-		if len(waits) == 0 {
+		offsets, err := site.Append(ctx, barriers)
+		if err != nil {
+			return err
+		}
+		for i, b := range barriers {
+			if round == 1 {
+				missing[b.Partition] = offsets[i]
+			}
+		}
+		err = answered(ctx, site, missing)
+		switch {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil:
+			return fmt.Errorf("partitions %v have not attested yet that they go on: %w", slices.Sorted(maps.Keys(missing)), context.Cause(ctx))
+		case !errors.Is(err, context.DeadlineExceeded):
+			return err
+		}
+	}
+}
+
+// answered waits for attestations from the offsets on, for some time, and takes out of missing who has made one.
+func answered(ctx context.Context, site Site, missing map[int32]int64) error {
+	self := site.Identity().Sites.Self
+	waiting, cancel := context.WithTimeout(ctx, barrierAgain)
+	defer cancel()
+	err := site.Follow(waiting, time.Now().Add(-time.Minute), func(a wal.Attestation) error {
+		if offset, ok := missing[a.Partition]; ok && a.Site == self && a.Halted == nil && a.Offset >= offset {
+			delete(missing, a.Partition)
+		}
+		if len(missing) == 0 {
 			return errHeard
 		}
 		return nil
@@ -325,5 +353,8 @@ func attested(ctx context.Context, site Site, at []wal.Checkpoint) error {
 	if errors.Is(err, errHeard) {
 		return nil
 	}
-	return fmt.Errorf("%d partitions have not attested yet that they go on: %w", len(waits), err)
+	if waiting.Err() != nil { // whatever a remote site calls it
+		return waiting.Err()
+	}
+	return err
 }

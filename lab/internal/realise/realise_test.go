@@ -227,7 +227,7 @@ func TestWhatTheLabCannotRunIsSaid(t *testing.T) {
 		objs []manifest.Object
 		want string
 	}{
-		"unknown kind": {[]manifest.Object{{"kind": "CronJob", "metadata": map[string]any{"name": "x"}}}, "does not know this kind"},
+		"unknown kind": {[]manifest.Object{{"kind": "DaemonSet", "metadata": map[string]any{"name": "x"}}}, "does not know this kind"},
 		"unknown address": {objects(func(c, _ map[string]any) {
 			c["env"] = append(c["env"].([]any), map[string]any{"name": "X", "value": "kafka.elsewhere.example:9094"})
 		}), `"kafka.elsewhere.example:9094"`},

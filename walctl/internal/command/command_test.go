@@ -188,6 +188,7 @@ func walctl(ts *testscript.TestScript, neg bool, args []string) {
 
 func run(ctx context.Context, s *script, getenv func(string) string, args []string) (code int, stdout, stderr string) {
 	var out, errs safe
+	look, world := s.look, s.world // a look may outlive the command that has given it up
 	code = command.Run(ctx, command.Env{
 		Args: args, Stdin: strings.NewReader(s.answer + "\n"), Stdout: &out, Stderr: &errs, Terminal: s.answer != "",
 		Lookup:       func(name string) (string, bool) { v := getenv(name); return v, v != "" },
@@ -195,9 +196,9 @@ func run(ctx context.Context, s *script, getenv func(string) string, args []stri
 		Now:          time.Now, Version: "v1.2.3", Patience: 300 * time.Millisecond, Reach: 500 * time.Millisecond, Every: 20 * time.Millisecond, Again: time.Millisecond,
 		Look: func(_ context.Context, t reach.Target) (ifdown.Seen, string) {
 			switch {
-			case s.look != "":
-				return s.look, "so says the test"
-			case s.world.IsDown("dc"):
+			case look != "":
+				return look, "so says the test"
+			case world.IsDown("dc"):
 				return ifdown.Silent, strings.Join(t.Kafka, " ") + " refused"
 			}
 			return ifdown.Answered, "it answers"
