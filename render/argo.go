@@ -4,11 +4,9 @@ import (
 	"fmt"
 	"maps"
 	"path"
-	"slices"
 	"strconv"
 	"strings"
 
-	"github.com/comptech-lab/redis-wal/components/site"
 	"github.com/comptech-lab/redis-wal/stacks"
 )
 
@@ -46,20 +44,18 @@ func wave(kind string) int {
 }
 
 // Manifests are the files by which Argo CD deploys a stack, by their paths in the repository. The secrets are not among
-// them: a README lists the Secrets that must exist.
+// them: with argo.secrets external there is a reference for each, and a README lists what must exist.
 func Manifests(stack Stack, argo Argo) (map[string]string, error) {
-	stack = stack.With("secrets.source", stacks.SourceExisting)
-	stack.Reveal = true // nothing secret is in it, only the peer's public certificate, which Strimzi wants in a Secret
-	stack.Secrets = nil
-	cfg, err := stack.Site()
+	cfg, err := argoSite(stack)
 	if err != nil {
-		return nil, fmt.Errorf("stack %s: %w", stack.Name, err)
+		return nil, err
 	}
+	stack = existingSecrets(stack)
 	g, err := Program(stack, false)
 	if err != nil {
 		return nil, err
 	}
-	dir := path.Join("clusters", stack.Name, "manifests", cfg.Redis.Name)
+	dir := manifestsDir(stack, cfg)
 	files := map[string]string{}
 	for _, r := range g.Objects() {
 		text, err := Marshal(manifest(r))
@@ -72,13 +68,44 @@ func Manifests(stack Stack, argo Argo) (map[string]string, error) {
 		}
 		files[name] = fmt.Sprintf(header, stack.Name) + string(text)
 	}
+	if cfg.Argo.Secrets == stacks.ArgoExternal {
+		for _, s := range references(cfg) {
+			text, err := Marshal(externalSecret(cfg.Argo.Store, s))
+			if err != nil {
+				return nil, err
+			}
+			files[referenceFile(dir, "externalsecret", s)] = fmt.Sprintf(header, stack.Name) + string(text)
+		}
+	}
 	application, err := Marshal(application(stack.Name, cfg, dir, argo))
 	if err != nil {
 		return nil, err
 	}
 	files[path.Join("clusters", stack.Name, "apps", cfg.Redis.Name, "application.yaml")] = fmt.Sprintf(header, stack.Name) + string(application)
-	files[path.Join(dir, "README.md")] = readme(stack.Name, cfg)
+	files[path.Join(dir, "README.md")] = readme(stack.Name, dir, cfg)
 	return files, nil
+}
+
+// existingSecrets is a stack as Argo CD deploys it: something else makes its Secrets.
+func existingSecrets(stack Stack) Stack {
+	stack = stack.With("secrets.source", stacks.SourceExisting)
+	stack.Reveal = true // nothing secret is in it, only the peer's public certificate, which Strimzi wants in a Secret
+	stack.Secrets = nil
+	return stack
+}
+
+// argoSite is the site of a stack as Argo CD deploys it.
+func argoSite(stack Stack) (stacks.Config, error) {
+	cfg, err := existingSecrets(stack).Site()
+	if err != nil {
+		return cfg, fmt.Errorf("stack %s: %w", stack.Name, err)
+	}
+	return cfg, nil
+}
+
+// manifestsDir is where the manifests of a site are in the repository.
+func manifestsDir(stack Stack, cfg stacks.Config) string {
+	return path.Join("clusters", stack.Name, "manifests", cfg.Redis.Name)
 }
 
 // folder is the component that an object belongs to.
@@ -112,7 +139,7 @@ func manifest(r Resource) map[string]any {
 		annotations["argocd.argoproj.io/sync-wave"] = strconv.Itoa(wave(r.Kind()))
 	}
 	if r.Protect || r.RetainOnDelete {
-		annotations["argocd.argoproj.io/sync-options"] = "Prune=false,Delete=false"
+		annotations["argocd.argoproj.io/sync-options"] = keptOptions
 	}
 	meta["annotations"] = annotations
 	object["metadata"] = meta
@@ -134,31 +161,4 @@ func application(stack string, cfg stacks.Config, dir string, argo Argo) map[str
 			},
 		},
 	}
-}
-
-func readme(stack string, cfg stacks.Config) string {
-	var out strings.Builder
-	fmt.Fprintf(&out, `# The manifests of %[1]s
-
-Written by `+"`make render`"+` from `+"`Pulumi.%[1]s.yaml`"+` for Argo CD; do not edit. An object has one owner: deploy a site with Argo CD or with
-`+"`pulumi up`"+`, not with both.
-
-Secrets are not here. These must exist first (by External Secrets, Sealed Secrets or by hand):
-
-| namespace | Secret | keys | what |
-|---|---|---|---|
-`, stack)
-	for _, s := range site.ExistingSecrets(cfg.Args) {
-		slices.Sort(s.Keys)
-		fmt.Fprintf(&out, "| %s | %s | %s | %s |\n", s.Namespace, s.Name, strings.Join(s.Keys, ", "), s.About)
-	}
-	if cfg.SecretSource.ReaderSHA256 == "" {
-		fmt.Fprintf(&out, `
-Redis has no user reader yet, for its password's hash stands in the RedisFailover. To have one, set
-`+"`secrets: {source: existing, readerSha256: ...}`"+` in `+"`Pulumi.%s.yaml`"+` to what this prints, and render again:
-
-    printf %%s PASSWORD | sha256sum
-`, stack)
-	}
-	return out.String()
 }

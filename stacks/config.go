@@ -25,6 +25,8 @@ type Config struct {
 	SecretSource SecretSource `json:"secrets"`
 	// Adopt takes over objects that exist in the cluster already, from Argo CD or by hand, instead of failing on them.
 	Adopt bool `json:"adopt"`
+	// Argo says how the manifests for Argo CD are rendered (argocd.md). A deployment by Pulumi takes no notice of it.
+	Argo Argo `json:"argo"`
 }
 
 // SecretSource says where passwords and keys come from.
@@ -48,6 +50,7 @@ func (c Config) WithDefaults() Config {
 	if c.SecretSource.Source == "" {
 		c.SecretSource.Source = SourceConfig
 	}
+	c.Argo = c.Argo.withDefaults(c.Name)
 	return c
 }
 
@@ -64,7 +67,7 @@ func Decode(text string) (Config, error) {
 
 // problems are what is wrong with the site and with how this stack reaches its cluster.
 func (c Config) problems() error {
-	errs := []error{c.Validate()} // the site's own
+	errs := []error{c.Validate(), c.Argo.problems(c.Args)} // the first are the site's own
 	if strings.Contains(c.Kubeconfig, "\n") {
 		errs = append(errs, errors.New("kubeconfig: is the content of a kubeconfig, which is a secret; want the path of the file"))
 	}
