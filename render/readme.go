@@ -72,11 +72,12 @@ func readmeOfSealed(out *strings.Builder, dir string, cfg stacks.Config) {
 	fmt.Fprintf(out, `
 To make one, with its namespace, name and keys; `+"`--from-file`"+` takes the file's bytes as they are, so let it have no line end:
 
+    mkdir -p %[3]s/%[4]s/NAMESPACE
     kubectl create secret generic NAME --namespace NAMESPACE --from-file=password=FILE --dry-run=client --output yaml |
       kubeseal --scope strict --format yaml |
       kubectl annotate --local --filename - --output yaml \
-        argocd.argoproj.io/sync-wave=%d argocd.argoproj.io/sync-options=%s \
-      > %s/%s/NAMESPACE/sealedsecret-NAME.yaml
+        argocd.argoproj.io/sync-wave=%[1]d argocd.argoproj.io/sync-options=%[2]s \
+      > %[3]s/%[4]s/NAMESPACE/sealedsecret-NAME.yaml
 `, waveOfSecrets, keptOptions, dir, secretsFolder)
 	out.WriteString(readerAgrees(cfg))
 }

@@ -81,6 +81,47 @@ func TestBadConfig(t *testing.T) {
 			[]string{`check.timeout: "120": want a duration such as 10s, 5m or 168h`},
 		},
 		{
+			"a choice of Argo CD's secrets that is none",
+			[]change{{"argo.secrets", "vault"}},
+			[]string{`argo.secrets: "vault": want existing, external or sealed`},
+		},
+		{
+			"a store that nobody reads",
+			[]change{{"argo", map[string]any{"secrets": "sealed", "store": map[string]any{"name": "vault"}}}},
+			[]string{"argo.store: is read with argo.secrets: external only, and this is sealed; leave it out"},
+		},
+		{
+			"a store and no choice",
+			[]change{{"argo.store.name", "vault"}},
+			[]string{"argo.store: is read with argo.secrets: external only, and this is existing; leave it out"},
+		},
+		{
+			"external secrets from nowhere",
+			[]change{{"argo.secrets", "external"}},
+			[]string{"argo.store.name: is missing: the name of the ClusterSecretStore that External Secrets reads"},
+		},
+		{
+			"a store that cannot be",
+			[]change{{"argo", map[string]any{"secrets": "external", "store": map[string]any{"name": "The Vault", "kind": "Vault", "prefix": "/teams/", "keys": map[string]any{
+				"redis/redis-aut":           "a",
+				"shop/anything":             "a",
+				"redis/redis-kafka-applier": "a",
+				"redis/redis-auth":          "a key",
+			}}}}},
+			[]string{
+				`argo.store.name: "The Vault": want the name of an object: small letters, digits, - and .`,
+				`argo.store.kind: "Vault": want ClusterSecretStore or SecretStore`,
+				`argo.store.prefix: "/teams/": want parts with / between them, such as redis-wal/dc`,
+				"argo.store.keys.redis/redis-aut: no Secret of this site, did you mean redis/redis-auth?",
+				`argo.store.keys.redis/redis-auth: "a key": want the key of an entry in the store, without blanks`,
+				"argo.store.keys.redis/redis-kafka-applier: has the values of kafka/redis-writes-applier-password and is read from the same entry; give the key of that",
+				"argo.store.keys.shop/anything: no Secret of this site; they are kafka/redis-writes-applier-password, kafka/redis-writes-check-password, " +
+					"kafka/redis-writes-mirror-peer-password, kafka/redis-writes-mirror-source-password, kafka/redis-writes-mirror-target-password, " +
+					"kafka/redis-writes-producer-orders-password, kafka/redis-writes-producer-sessions-password, redis/redis-applier-signing, redis/redis-auth, " +
+					"redis/redis-kafka-applier, redis/redis-kafka-check, redis/redis-reader",
+			},
+		},
+		{
 			"no name",
 			[]change{{"name", nil}},
 			[]string{"name: is required: a DNS label of at most 48 characters"},

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apiextensions-apiserver/pkg/apis/apiextensions"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	structural "k8s.io/apiextensions-apiserver/pkg/apiserver/schema"
+	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/defaulting"
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/pruning"
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -103,15 +104,10 @@ func (s *Schemas) problems(object map[string]any, partial bool) ([]string, error
 	if !ok {
 		return nil, fmt.Errorf("%s: no schema; add its CustomResourceDefinition to render/schema/crds", id(object))
 	}
-	text, err := json.Marshal(object) // a copy, with numbers as the validator knows them
+	copied, err := copyOf(object)
 	if err != nil {
 		return nil, err
 	}
-	var copied map[string]any
-	if err := json.Unmarshal(text, &copied); err != nil {
-		return nil, err
-	}
-	copied = whole(copied).(map[string]any)
 	var problems []string
 	for _, e := range validation.ValidateCustomResource(nil, copied, k.validator) {
 		if partial && e.Type == field.ErrorTypeRequired {
@@ -125,6 +121,32 @@ func (s *Schemas) problems(object map[string]any, partial bool) ([]string, error
 		problems = append(problems, path+": unknown field")
 	}
 	return problems, nil
+}
+
+// Defaulted is a copy of the object with the defaults of its definition, as an API server keeps it.
+func (s *Schemas) Defaulted(object map[string]any) (map[string]any, error) {
+	k, ok := s.kinds[id(object)]
+	if !ok {
+		return nil, fmt.Errorf("%s: no schema", id(object))
+	}
+	copied, err := copyOf(object)
+	if err == nil {
+		defaulting.Default(copied, k.structural)
+	}
+	return copied, err
+}
+
+// copyOf is a copy with numbers as the validator knows them.
+func copyOf(object map[string]any) (map[string]any, error) {
+	text, err := json.Marshal(object)
+	if err != nil {
+		return nil, err
+	}
+	var copied map[string]any
+	if err := json.Unmarshal(text, &copied); err != nil {
+		return nil, err
+	}
+	return whole(copied).(map[string]any), nil
 }
 
 func whole(v any) any {
