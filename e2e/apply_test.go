@@ -69,6 +69,7 @@ func applySite(t *testing.T, s *cluster.Site) {
 	argo := apply.Owner{Manager: "argocd-controller"}
 	step("the committed manifests apply without a warning", func(t *testing.T) { d.applyAll(t, argo, committed) })
 	step("the committed manifests change nothing when applied again", func(t *testing.T) { d.applyAgain(t, argo, committed) })
+	step("the Application and references to secrets apply without a warning, and change nothing again", func(t *testing.T) { d.referencesApply(t, argo) })
 	d.rememberClaims(t)
 
 	declared := declaredObjects(t, s.Name)

@@ -84,7 +84,11 @@ func TestArgoChangesNoDeployment(t *testing.T) {
 	t.Parallel()
 	var first string
 	for _, choice := range slices.Sorted(maps.Keys(choices)) {
-		g, err := render.Program(chosen(t, choice), false)
+		stack := dc(t) // with its secrets in the configuration
+		if argo := choices[choice]; argo != nil {
+			stack = stack.With("argo", argo)
+		}
+		g, err := render.Program(stack, false)
 		if err != nil {
 			t.Fatal(err)
 		}

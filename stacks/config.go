@@ -25,7 +25,7 @@ type Config struct {
 	SecretSource SecretSource `json:"secrets"`
 	// Adopt takes over objects that exist in the cluster already, from Argo CD or by hand, instead of failing on them.
 	Adopt bool `json:"adopt"`
-	// Argo says how the manifests for Argo CD are rendered (argocd.md). A deployment by Pulumi takes no notice of it.
+	// Argo says how the manifests for Argo CD are rendered (docs/argocd.md). A deployment by Pulumi takes no notice of it.
 	Argo Argo `json:"argo"`
 }
 
