@@ -1,7 +1,6 @@
 package render_test
 
 import (
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -30,18 +29,16 @@ func TestCommittedManifests(t *testing.T) {
 					t.Errorf("%s is not what the program declares; run make render\n%s", path, golden.Diff(string(got), text))
 				}
 			}
-			err := filepath.WalkDir(filepath.Join("..", "clusters", name), func(path string, d fs.DirEntry, err error) error {
-				if err != nil || d.IsDir() {
-					return err
-				}
-				relative, err := filepath.Rel("..", path)
-				if err == nil && want[filepath.ToSlash(relative)] == "" {
-					t.Errorf("%s is not declared any more; run make render", relative)
-				}
-				return err
-			})
+			stack, err := render.Load("..", name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			beside, err := render.Beside(os.DirFS(".."), stack, want)
 			if err != nil {
 				t.Error(err)
+			}
+			for _, p := range beside {
+				t.Error(p)
 			}
 		})
 	}
