@@ -124,10 +124,11 @@ func compare() *cobra.Command {
 				return err
 			}
 			text, err := offline.Compare(cmd.Context(), s, stack)
-			if err != nil { // what the head's own configuration or program says is for the reviewer
-				if text, err = json.Marshal(map[string]any{"diagnostics": []map[string]string{{"severity": "error", "message": err.Error()}}}); err != nil {
-					return err
-				}
+			if bad, ok := errors.AsType[offline.ConfigError](err); ok { // for the reviewer, as what the program says
+				text, err = json.Marshal(map[string]any{"diagnostics": []map[string]string{{"severity": "error", "message": bad.Error()}}})
+			}
+			if err != nil {
+				return err
 			}
 			_, err = cmd.OutOrStdout().Write(text)
 			return err

@@ -32,6 +32,11 @@ type Side struct {
 // ErrNoStack says that a side has no such stack.
 var ErrNoStack = errors.New("there is no such stack")
 
+// ConfigError says that a stack's configuration cannot be used, and why.
+type ConfigError struct{ error }
+
+func (e ConfigError) Unwrap() error { return e.error }
+
 // Realise makes the stack of the base: as a deployment would, with the stand-in for the cluster. It is [ErrNoStack] if the base does not have it; then all of it is new.
 func Realise(ctx context.Context, s Side, stack string) error {
 	return s.with(ctx, stack, func(x *workspace.Stack) error {
@@ -46,7 +51,7 @@ func Realise(ctx context.Context, s Side, stack string) error {
 	})
 }
 
-// Compare previews the stack of the head against what was realised, and gives what `pulumi preview --json` prints. A preview that fails is no error: its diagnostics say why.
+// Compare previews the stack of the head against what was realised, and gives what `pulumi preview --json` prints. A preview that fails is no error: its diagnostics say why; a [ConfigError] is one.
 func Compare(ctx context.Context, s Side, stack string) (text []byte, err error) {
 	err = s.with(ctx, stack, func(x *workspace.Stack) error {
 		text, err = x.PreviewJSON(ctx)
@@ -63,11 +68,11 @@ func (s Side) with(ctx context.Context, stack string, do func(*workspace.Stack) 
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%w: %w", ErrNoStack, err)
 	}
-	if err != nil {
-		return err
+	if err == nil {
+		config, err = config.WithDummySecrets()
 	}
-	if config, err = config.WithDummySecrets(); err != nil {
-		return err
+	if err != nil {
+		return ConfigError{err}
 	}
 	dir := filepath.Join(s.Dir, stack)
 	if err := os.MkdirAll(dir, 0o700); err != nil {

@@ -103,7 +103,7 @@ func TestPullRequests(t *testing.T) {
 			}
 			text, err := offline.Compare(t.Context(), side(t, dir, tt.stack, tt.changes...), tt.stack)
 			if err != nil {
-				if tt.refused == "" || !strings.Contains(err.Error(), tt.refused) {
+				if _, ok := errors.AsType[offline.ConfigError](err); !ok || tt.refused == "" || !strings.Contains(err.Error(), tt.refused) {
 					t.Errorf("got %v, want %q", err, tt.refused)
 				}
 				return
