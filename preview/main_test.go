@@ -26,7 +26,7 @@ func TestWhoIsToldWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	project, dir := t.TempDir(), t.TempDir()
 	config := filepath.Join(project, "Pulumi.dc.yaml")
-	if err := os.WriteFile(config, []byte("config:\n  redis-wal:site: {name: dc, peer: dr, nmae: dc}\n"), 0o600); err != nil {
+	if err := os.WriteFile(config, []byte("config:\n  redis-wal:site: {name: dc, peer: dr, nam: dc}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	text, code := call(t, "compare", "--stack", "dc", "--dir", dir, "--project", project, "--tools", dir)
