@@ -302,25 +302,35 @@ func (r *run) nothingUnseen(ctx context.Context) error {
 	if r.state.Held.Free() || r.DiscardUnseen {
 		return nil
 	}
-	to, err := r.target.Redis(ctx)
-	if err != nil {
-		return err
-	}
-	at, err := r.source.Checkpoints(ctx)
-	if err != nil {
-		return err
-	}
-	n, untold := uint64(0), 0
-	for p, c := range to.Checkpoints {
-		if c != nil && p < len(at) {
-			k, told := unseen(c, &at[p], r.state.Target)
-			if n += k; !told {
-				untold++
+	var n uint64
+	var untold int
+	for look := 0; ; look++ { // what is written meanwhile is on its way
+		to, err := r.target.Redis(ctx)
+		if err != nil {
+			return err
+		}
+		at, err := r.source.Checkpoints(ctx)
+		if err != nil {
+			return err
+		}
+		n, untold = 0, 0
+		for p, c := range to.Checkpoints {
+			if c != nil && p < len(at) {
+				k, told := unseen(c, &at[p], r.state.Target)
+				if n += k; !told {
+					untold++
+				}
 			}
 		}
-	}
-	if n == 0 && untold == 0 {
-		return nil
+		if n == 0 && untold == 0 {
+			return nil
+		}
+		if look == looks {
+			break
+		}
+		if err := pause(ctx, again); err != nil {
+			return err
+		}
 	}
 	what := fmt.Sprintf("%d of its own records that %s has not counted", n, r.state.Source)
 	if untold > 0 {
@@ -328,6 +338,9 @@ func (r *run) nothingUnseen(ctx context.Context) error {
 	}
 	return refused("%s has applied %s, and its Redis alone shows what they did. Settle them with `walctl failback`, or discard them", r.state.Target, what)
 }
+
+// looks is how often it is looked again whether the source has counted what the target applied, every again: some three seconds.
+const looks = 10
 
 // every is between two lines about what was carried.
 const every = 2 * time.Second
