@@ -9,8 +9,6 @@ import (
 	"time"
 
 	batchv1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/batch/v1"
-	corev1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/core/v1"
-	metav1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/meta/v1"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"github.com/comptech-lab/redis-wal/applier/config"
@@ -110,7 +108,7 @@ func (a Args) Deadline() time.Duration { return (retries+1)*a.Config.Timeout + s
 func (c *Convergence) build(ctx *pulumi.Context, name string, args Args) error {
 	labels := kube.Labels(args.Name, "convergence")
 	object := kube.Object{Name: args.Name, Namespace: args.Namespace, Labels: labels}
-	volumes, mounts := kube.Mount(args.Credentials.Files(args.KafkaCAOf, &args.Config.Identity, &args.Config.Kafka))
+	files := args.Credentials.Files(args.KafkaCAOf, &args.Config.Identity, &args.Config.Kafka)
 
 	if args.Network.On() {
 		kafka, err := kube.Brokers(args.Kafka, args.Config.Brokers)
@@ -132,28 +130,9 @@ func (c *Convergence) build(ctx *pulumi.Context, name string, args Args) error {
 		Spec: &batchv1.JobSpecArgs{
 			BackoffLimit:          pulumi.Int(retries),
 			ActiveDeadlineSeconds: pulumi.Int(int(args.Deadline().Seconds())),
-			Template: &corev1.PodTemplateSpecArgs{
-				Metadata: &metav1.ObjectMetaArgs{Labels: pulumi.ToStringMap(labels)},
-				Spec: &corev1.PodSpecArgs{
-					RestartPolicy:                pulumi.String("Never"), // keeps the pod of a failed attempt, and its words
-					AutomountServiceAccountToken: pulumi.Bool(false),
-					EnableServiceLinks:           pulumi.Bool(false),
-					SecurityContext:              kube.PodSecurity(),
-					ImagePullSecrets:             kube.PullSecrets(args.Images),
-					Volumes:                      volumes,
-					Containers: corev1.ContainerArray{corev1.ContainerArgs{
-						Name:                     pulumi.String("check"),
-						Image:                    pulumi.String(args.Images.Ref(args.Image)),
-						ImagePullPolicy:          pulumi.String(args.Images.PullPolicy),
-						Args:                     pulumi.ToStringArray([]string{"check"}),
-						Env:                      kube.Env(args.Config.Environ()),
-						Resources:                kube.Requirements(applier.DefaultResources()),
-						SecurityContext:          kube.ContainerSecurity(),
-						VolumeMounts:             mounts,
-						TerminationMessagePolicy: pulumi.String("FallbackToLogsOnError"),
-					}},
-				},
-			},
+			Template: kube.Once{
+				Container: "check", Verb: "check", Labels: labels, Image: args.Image, Images: args.Images, Env: args.Config.Environ(), Files: files, Resources: applier.DefaultResources(),
+			}.Template(),
 		},
 	},
 		pulumi.Parent(c),

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	batchv1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/batch/v1"
-	corev1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/core/v1"
 	metav1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/meta/v1"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
@@ -122,7 +121,7 @@ func (a *Args) deadline() time.Duration { return 3*a.Config.IfDown + moveTime + 
 func (t *Takeover) build(ctx *pulumi.Context, name string, args Args) error {
 	labels := PodLabels(args.Name)
 	object := kube.Object{Name: args.Name, Namespace: args.Namespace, Labels: labels}
-	volumes, mounts := kube.Mount(args.files())
+	files := args.files()
 	if args.Network.On() {
 		if err := t.isolate(ctx, name, args, object); err != nil {
 			return err
@@ -141,28 +140,10 @@ func (t *Takeover) build(ctx *pulumi.Context, name string, args Args) error {
 				Spec: &batchv1.JobSpecArgs{
 					BackoffLimit:          pulumi.Int(0), // the next run is the next look
 					ActiveDeadlineSeconds: pulumi.Int(int(args.deadline().Seconds())),
-					Template: &corev1.PodTemplateSpecArgs{
-						Metadata: &metav1.ObjectMetaArgs{Labels: pulumi.ToStringMap(labels)},
-						Spec: &corev1.PodSpecArgs{
-							RestartPolicy:                pulumi.String("Never"),
-							AutomountServiceAccountToken: pulumi.Bool(false),
-							EnableServiceLinks:           pulumi.Bool(false),
-							SecurityContext:              kube.PodSecurity(),
-							ImagePullSecrets:             kube.PullSecrets(args.Images),
-							Volumes:                      volumes,
-							Containers: corev1.ContainerArray{corev1.ContainerArgs{
-								Name:                     pulumi.String("takeover"),
-								Image:                    pulumi.String(args.Images.Ref(args.Image)),
-								ImagePullPolicy:          pulumi.String(args.Images.PullPolicy),
-								Args:                     pulumi.ToStringArray([]string{"takeover"}),
-								Env:                      kube.Env(args.Config.Environ()),
-								Resources:                kube.Requirements(applier.DefaultResources()),
-								SecurityContext:          kube.ContainerSecurity(),
-								VolumeMounts:             mounts,
-								TerminationMessagePolicy: pulumi.String("FallbackToLogsOnError"),
-							}},
-						},
-					},
+					Template: kube.Once{
+						Container: "takeover", Verb: "takeover", Labels: labels, Image: args.Image, Images: args.Images, Env: args.Config.Environ(), Files: files,
+						Resources: applier.DefaultResources(),
+					}.Template(),
 				},
 			},
 		},
