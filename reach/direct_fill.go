@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -36,16 +37,21 @@ func (d *Direct) Snapshot(ctx context.Context, begun func(Taken), each func(snap
 	}
 	defer func() { _ = nc.Close() }()
 	begun(taken)
-	var refused error // the error of each is handed back as it is
-	_, err = snapshot.Take(ctx, nc, func(e snapshot.Entry) error {
+	return take(ctx, nc, each, func(err error) error { return fmt.Errorf("redis %s of %s: %w", taken.Addr, d.self(), err) })
+}
+
+// take hands on what a Redis holds. Named says whose error it is; that of each is handed back as it is.
+func take(ctx context.Context, nc net.Conn, each func(snapshot.Entry) error, named func(error) error) error {
+	var refused error
+	_, err := snapshot.Take(ctx, nc, func(e snapshot.Entry) error {
 		refused = each(e)
 		return refused
 	})
-	if refused != nil {
+	switch {
+	case refused != nil:
 		return refused
-	}
-	if err != nil {
-		return fmt.Errorf("redis %s of %s: %w", taken.Addr, d.self(), err)
+	case err != nil:
+		return named(err)
 	}
 	return nil
 }

@@ -103,15 +103,7 @@ func (f *Foreign) Snapshot(ctx context.Context, each func(snapshot.Entry) error)
 		return f.named(err)
 	}
 	defer func() { _ = nc.Close() }()
-	var refused error // the error of each is handed back as it is
-	_, err = snapshot.Take(ctx, nc, func(e snapshot.Entry) error {
-		refused = each(e)
-		return refused
-	})
-	if refused != nil {
-		return refused
-	}
-	return f.named(err)
+	return take(ctx, nc, each, f.named)
 }
 
 // dial connects and authenticates.

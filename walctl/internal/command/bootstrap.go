@@ -198,22 +198,13 @@ func (p *program) filled(state *refill.State, done *refill.Done, code int, err e
 	if err != nil {
 		r.Error = err.Error()
 	}
-	if p.json {
-		if err := p.write(r); err != nil {
-			return err
-		}
-		return ended(code)
-	}
+	text := ""
 	if done != nil && err == nil {
+		text = fmt.Sprintf("the Redis of %s is not halted: nothing was filled\n", state.Target)
 		if !done.Already {
-			fmt.Fprintf(p.Stdout, "%s is filled from %s (%s): %s\n", state.Target, state.Source, done.From.Addr, done.Speed(time.Duration(done.Seconds*float64(time.Second))))
-		} else {
-			fmt.Fprintf(p.Stdout, "the Redis of %s is not halted: nothing was filled\n", state.Target)
+			text = fmt.Sprintf("%s is filled from %s (%s): %s\n", state.Target, state.Source, done.From.Addr, done.Speed(time.Duration(done.Seconds*float64(time.Second))))
 		}
-		fmt.Fprintln(p.Stdout, done.Check.Sentence)
+		text += done.Check.Sentence + "\n"
 	}
-	if err != nil {
-		return &exitError{code, err}
-	}
-	return ended(code)
+	return p.conclude(r, text, code, err)
 }

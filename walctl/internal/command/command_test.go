@@ -88,11 +88,11 @@ func TestScenarios(t *testing.T) {
 				return err
 			}),
 			"ignore": verb(func(s *script, _ *testscript.TestScript, args []string) error { s.world.Ignore(args[0]); return nil }),
-			"witness": func(ts *testscript.TestScript, _ bool, _ []string) { // one at mgmt runs again and again from now on
+			"witness": func(ts *testscript.TestScript, _ bool, _ []string) { // one at mgmt runs again and again from now on, beside the script: it has the world of now
 				ctx, cancel := context.WithCancel(context.Background())
 				ended := make(chan struct{})
 				ts.Defer(func() { cancel(); <-ended })
-				s, getenv := ts.Value(key{}).(*script), ts.Getenv
+				s, getenv := &script{world: ts.Value(key{}).(*script).world}, ts.Getenv
 				go func() {
 					defer close(ended)
 					for ctx.Err() == nil {
@@ -204,7 +204,7 @@ func run(ctx context.Context, s *script, getenv func(string) string, args []stri
 			return ifdown.Answered, "it answers"
 		},
 		Open: func(ctx context.Context, how contexts.Site) (command.Site, error) {
-			site := s.world.Site(how.Exec[0])
+			site := world.Site(how.Exec[0])
 			if site == nil {
 				return nil, fmt.Errorf("there is no %s", how.Exec[0])
 			}

@@ -47,10 +47,9 @@ func (p *program) cutover(ctx context.Context, m moveFlags, budget int64) error 
 	}
 	defer s.close()
 	name := s.peer(m.to)
-	from, fromErr := s.need(ctx, name)
-	to, toErr := s.need(ctx, m.to)
-	if err := errors.Join(fromErr, toErr); err != nil {
-		return fmt.Errorf("nothing was written: %w", err)
+	from, to, err := s.both(ctx, name, m.to)
+	if err != nil {
+		return err
 	}
 	facts := p.gather(ctx, s, nil)
 	facts.LagBudget = budget

@@ -82,10 +82,9 @@ func (p *program) drill(ctx context.Context, f drillFlags) error {
 		return err
 	}
 	defer s.close()
-	a, aErr := s.need(ctx, s.names[0])
-	b, bErr := s.need(ctx, s.names[1])
-	if err := errors.Join(aErr, bErr); err != nil {
-		return fmt.Errorf("nothing was written: %w", err)
+	a, b, err := s.both(ctx, s.names[0], s.names[1])
+	if err != nil {
+		return err
 	}
 	facts := p.gather(ctx, s, nil)
 	facts.LagBudget = f.budget
@@ -205,18 +204,8 @@ func (p *program) drilled(r *drillReport, code int, err error) error {
 	if err != nil {
 		r.Error = err.Error()
 	}
-	if p.json {
-		if err := p.write(r); err != nil {
-			return err
-		}
-		return ended(code)
+	if err != nil && code == exitHalfWay {
+		err = fmt.Errorf("%w; begun and not ended: run `walctl drill` again to go on, and to bring the writer back to %s", err, r.Home)
 	}
-	fmt.Fprint(p.Stdout, r.text())
-	if err != nil {
-		if code == exitHalfWay {
-			err = fmt.Errorf("%w; begun and not ended: run `walctl drill` again to go on, and to bring the writer back to %s", err, r.Home)
-		}
-		return &exitError{code, err}
-	}
-	return ended(code)
+	return p.conclude(r, r.text(), code, err)
 }

@@ -105,10 +105,9 @@ func (p *program) failback(ctx context.Context, f failbackFlags) error {
 		return err
 	}
 	defer s.close()
-	a, aErr := s.need(ctx, s.names[0])
-	b, bErr := s.need(ctx, s.names[1])
-	if err := errors.Join(aErr, bErr); err != nil {
-		return fmt.Errorf("nothing was written: %w", err)
+	a, b, err := s.both(ctx, s.names[0], s.names[1])
+	if err != nil {
+		return err
 	}
 	t, err := p.tail(ctx, a, b, f)
 	if err != nil {

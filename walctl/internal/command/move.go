@@ -254,15 +254,22 @@ func (p *program) finish(pl *plan, m *writer.Moved, code int, err error) error {
 	if err != nil {
 		r.Error = err.Error()
 	}
+	text := ""
+	if r.Moved != nil {
+		text = r.Moved.text()
+	}
+	return p.conclude(r, text, code, err)
+}
+
+// conclude ends a verb: with its report as JSON, if that was asked for, else with what people are told.
+func (p *program) conclude(report any, text string, code int, err error) error {
 	if p.json {
-		if err := p.write(r); err != nil {
+		if err := p.write(report); err != nil {
 			return err
 		}
 		return ended(code)
 	}
-	if r.Moved != nil {
-		fmt.Fprint(p.Stdout, r.Moved.text())
-	}
+	fmt.Fprint(p.Stdout, text)
 	if err != nil {
 		return &exitError{code, err}
 	}

@@ -158,3 +158,13 @@ func (s *sites) need(ctx context.Context, name string) (Site, error) {
 	}
 	return site, nil
 }
+
+// both reaches both sites for a verb that writes nothing unless it has them.
+func (s *sites) both(ctx context.Context, first, second string) (Site, Site, error) {
+	a, aErr := s.need(ctx, first)
+	b, bErr := s.need(ctx, second)
+	if err := errors.Join(aErr, bErr); err != nil {
+		return nil, nil, fmt.Errorf("nothing was written: %w", err)
+	}
+	return a, b, nil
+}
