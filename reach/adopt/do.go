@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/comptech-lab/redis-wal/reach"
-	"github.com/comptech-lab/redis-wal/reach/snapshot"
 	"github.com/comptech-lab/redis-wal/wal"
 	"github.com/comptech-lab/redis-wal/writer"
 )
@@ -23,8 +22,6 @@ const (
 	DefaultTimeout = 2 * time.Minute
 	// pollEvery is between two looks at where the appliers are.
 	pollEvery = 100 * time.Millisecond
-	// every is between two lines about what was copied.
-	every = 2 * time.Second
 )
 
 // How says how a Redis is adopted.
@@ -207,29 +204,12 @@ func (w *work) quiet(ctx context.Context, to interface {
 
 // carry copies the data.
 func (w *work) carry(ctx context.Context, filling reach.Filling) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	stuck := time.AfterFunc(w.Timeout, func() { cancel(fmt.Errorf("no key came, or could be written, within %s", w.Timeout)) })
-	defer stuck.Stop()
-	n, began, told := int64(0), time.Now(), time.Now()
-	err := w.found.From.Snapshot(ctx, func(e snapshot.Entry) error {
-		if err := filling.Add(ctx, e); err != nil {
-			return err
-		}
-		stuck.Reset(w.Timeout)
-		if n++; time.Since(told) >= every {
-			told = time.Now()
-			w.say("%d of about %d keys", n, w.found.Redis.Keys)
-		}
-		return nil
-	})
+	told := func(c reach.Carried) { w.say("%s of about %d keys", c.Speed(), w.found.Redis.Keys) }
+	done, err := reach.Carry(ctx, filling, w.Timeout, told, w.found.From.Snapshot)
 	if err != nil {
-		if ctx.Err() != nil {
-			err = context.Cause(ctx)
-		}
-		return fmt.Errorf("after %d keys: %w", n, err)
+		return err
 	}
-	w.say("%d keys were copied in %.1f s", n, time.Since(began).Seconds())
+	w.say("all keys were copied: %s", done.Speed())
 	return nil
 }
 

@@ -51,11 +51,9 @@ func (h *How) complete() {
 // Done is what was done.
 type Done struct {
 	// Already says that nothing was filled: the target's appliers go on with what it holds.
-	Already   bool         `json:"already"`
-	From      reach.Taken  `json:"from"`
-	Keys      int64        `json:"keys"`
-	Bytes     int64        `json:"bytes"`   // of keys and values, as they were carried
-	Seconds   float64      `json:"seconds"` // that it took to carry them
+	Already bool        `json:"already"`
+	From    reach.Taken `json:"from"`
+	reach.Carried
 	Snapshots int          `json:"snapshots"`
 	Joined    reach.Joined `json:"joined"`
 	// Check is the proof afterwards; null: there was none.
@@ -342,65 +340,26 @@ func (r *run) nothingUnseen(ctx context.Context) error {
 // looks is how often it is looked again whether the source has counted what the target applied, every again: some three seconds.
 const looks = 10
 
-// every is between two lines about what was carried.
-const every = 2 * time.Second
-
 // carry takes the snapshot, and puts it in.
 func (r *run) carry(ctx context.Context, filling reach.Filling) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	stuck := time.AfterFunc(r.Timeout, func() { cancel(fmt.Errorf("no key came, or could be written, within %s", r.Timeout)) })
-	defer stuck.Stop()
-	r.out.Keys, r.out.Bytes = 0, 0
-	began := time.Now()
-	told := began
-	err := r.source.Snapshot(ctx, func(t reach.Taken) {
+	begun := func(t reach.Taken) {
 		r.out.From = t
 		which := "a replica"
 		if t.Primary {
 			which = "the primary: there is no replica that could be asked"
 		}
-		r.Progress(fmt.Sprintf("snapshot of %s at %s (%s), about %d keys, %s in memory", r.state.Source, t.Addr, which, t.Keys, Size(t.Bytes)))
-	}, func(e snapshot.Entry) error {
-		if err := filling.Add(ctx, e); err != nil {
-			return err
-		}
-		stuck.Reset(r.Timeout)
-		r.out.Keys, r.out.Bytes = r.out.Keys+1, r.out.Bytes+int64(len(e.Key)+len(e.Dump))
-		if now := time.Now(); now.Sub(told) >= every {
-			told = now
-			r.Progress(fmt.Sprintf("%s of about %d keys", r.out.Speed(now.Sub(began)), r.out.From.Keys))
-		}
-		return nil
+		r.Progress(fmt.Sprintf("snapshot of %s at %s (%s), about %d keys, %s in memory", r.state.Source, t.Addr, which, t.Keys, reach.Size(t.Bytes)))
+	}
+	told := func(c reach.Carried) { r.Progress(fmt.Sprintf("%s of about %d keys", c.Speed(), r.out.From.Keys)) }
+	var err error
+	r.out.Carried, err = reach.Carry(ctx, filling, r.Timeout, told, func(ctx context.Context, each func(snapshot.Entry) error) error {
+		return r.source.Snapshot(ctx, begun, each)
 	})
-	took := time.Since(began)
-	r.out.Seconds = took.Seconds()
 	if err != nil {
-		if ctx.Err() != nil {
-			err = context.Cause(ctx)
-		}
-		return fmt.Errorf("after %d keys: %w", r.out.Keys, err)
+		return err
 	}
-	r.Progress("all keys came: " + r.out.Speed(took))
+	r.Progress("all keys came: " + r.out.Speed())
 	return nil
-}
-
-// Speed says what was carried in a time.
-func (d *Done) Speed(in time.Duration) string {
-	s := max(in.Seconds(), 0.001)
-	return fmt.Sprintf("%d keys, %s, in %.1f s: %.0f keys/s, %s/s", d.Keys, Size(d.Bytes), in.Seconds(), float64(d.Keys)/s, Size(int64(float64(d.Bytes)/s)))
-}
-
-// Size is a number of bytes for people.
-func Size(n int64) string {
-	v, unit := float64(n), 0
-	for v >= 1024 && unit < 4 {
-		v, unit = v/1024, unit+1
-	}
-	if unit == 0 {
-		return fmt.Sprintf("%d B", n)
-	}
-	return fmt.Sprintf("%.1f %ciB", v, " KMGT"[unit])
 }
 
 // prove waits for the appliers, and compares the sites.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/comptech-lab/redis-wal/reach"
 	"github.com/comptech-lab/redis-wal/reach/refill"
 	"github.com/comptech-lab/redis-wal/walctl/internal/status"
 	"github.com/comptech-lab/redis-wal/writer"
@@ -157,7 +158,7 @@ func bootstrapText(s *refill.State, f bootstrapFlags) string {
 	if s.Replicas == 0 {
 		asked = "its primary is asked for them: there is no replica"
 	}
-	fmt.Fprintf(&b, "  the Redis of %s holds %s, %s in memory; %s\n", s.Source, status.Plural(s.From.Data, "key"), refill.Size(s.Bytes), asked)
+	fmt.Fprintf(&b, "  the Redis of %s holds %s, %s in memory; %s\n", s.Source, status.Plural(s.From.Data, "key"), reach.Size(s.Bytes), asked)
 	fmt.Fprintf(&b, "  a barrier is appended at both sites first, the keys are carried over, and the appliers of %s go on from there; until then applications read only some of the keys at %s\n", s.Target, s.Target)
 	return b.String()
 }
@@ -202,7 +203,7 @@ func (p *program) filled(state *refill.State, done *refill.Done, code int, err e
 	if done != nil && err == nil {
 		text = fmt.Sprintf("the Redis of %s is not halted: nothing was filled\n", state.Target)
 		if !done.Already {
-			text = fmt.Sprintf("%s is filled from %s (%s): %s\n", state.Target, state.Source, done.From.Addr, done.Speed(time.Duration(done.Seconds*float64(time.Second))))
+			text = fmt.Sprintf("%s is filled from %s (%s): %s\n", state.Target, state.Source, done.From.Addr, done.Speed())
 		}
 		text += done.Check.Sentence + "\n"
 	}

@@ -32,7 +32,7 @@ func TestBootstrapShown(t *testing.T) {
 	halfWay := state()
 	halfWay.Held = snapshot.Held{Keys: 501, Data: 500, Filling: "from dc, by walctl bootstrap, since 2026-11-21T12:00:00Z X"}
 	done := &refill.Done{
-		From: reach.Taken{Addr: "10.0.0.2:6379", Keys: 9007, Bytes: 3 << 30}, Keys: 9011, Bytes: 2 << 30, Seconds: 12.5, Snapshots: 2,
+		From: reach.Taken{Addr: "10.0.0.2:6379", Keys: 9007, Bytes: 3 << 30}, Carried: reach.Carried{Keys: 9011, Bytes: 2 << 30, Seconds: 12.5}, Snapshots: 2,
 		Joined: reach.Joined{Next: []int64{5, 6, 7}, Skip: [][2]int64{{0, 9}, {0, 0}, {0, 0}}, Epoch: []string{"0.1.dc", "0.1.dc", "0.1.dc"}},
 		Check:  &converge.Report{Version: 1, Verdict: converge.Converged, Sentence: "converged: dr and dc agree on all 3 partitions of redis-writes"},
 	}
@@ -45,7 +45,7 @@ func TestBootstrapShown(t *testing.T) {
 	}{
 		"bootstrap":          {gap, bootstrapFlags{}, done, 0, nil},
 		"bootstrap refused":  {tail, bootstrapFlags{}, nil, 1, &refill.RefusedError{Why: "dr has applied 7 of its own records"}},
-		"bootstrap half-way": {halfWay, bootstrapFlags{}, &refill.Done{Snapshots: 1, Keys: 40}, 3, errors.New("after 40 keys: interrupt signal received")},
+		"bootstrap half-way": {halfWay, bootstrapFlags{}, &refill.Done{Snapshots: 1, Carried: reach.Carried{Keys: 40}}, 3, errors.New("after 40 keys: interrupt signal received")},
 		"bootstrap insisted": {state(), bootstrapFlags{discardData: true}, done, 0, nil},
 	} {
 		var out bytes.Buffer
