@@ -15,11 +15,7 @@ const leastAdopter = "~* nocommands +@connection +@transaction +info +dbsize +ex
 func TestAdoptOfASecureSite(t *testing.T) {
 	t.Parallel()
 	f := newFort(t)
-	d, err := reach.NewDirect(f.config())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = d.Close() })
+	d := f.reached()
 	primary, _, err := f.primary(t.Context())
 	if err != nil {
 		t.Fatal(err)

@@ -24,6 +24,7 @@ import (
 	"github.com/comptech-lab/redis-wal/applier/config"
 	"github.com/comptech-lab/redis-wal/applier/internal/sitetest"
 	"github.com/comptech-lab/redis-wal/internal/redistest"
+	"github.com/comptech-lab/redis-wal/reach"
 	"github.com/comptech-lab/redis-wal/wal"
 )
 
@@ -159,6 +160,17 @@ func (f *fort) config() config.Run {
 	cfg.SentinelUsername, cfg.SentinelPasswordFile = "applier", f.file("sentinel")
 	cfg.MirrorExactlyOnce = false
 	return cfg
+}
+
+// reached is the fort as walctl reaches it.
+func (f *fort) reached() *reach.Direct {
+	f.t.Helper()
+	d, err := reach.NewDirect(f.config())
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	f.t.Cleanup(func() { _ = d.Close() })
+	return d
 }
 
 // start starts the applier, and records that never end.

@@ -83,15 +83,10 @@ func (s *Scene) unlogged(ctx context.Context) error {
 		}
 	}
 	for _, site := range s.Names() {
-		adm, d := s.Kafka(site).Admin(), s.Declared(site)
-		deleted, err := adm.DeleteTopics(ctx, d.Log)
-		if err := errors.Join(err, deleted.Error()); err != nil {
+		if err := s.recreate(ctx, site); err != nil {
 			return err
 		}
-		created, err := adm.CreateTopic(ctx, d.Partitions, -1, nil, d.Log)
-		if err := errors.Join(err, created.Err); err != nil {
-			return err
-		}
+		d := s.Declared(site)
 		c, err := s.primary(ctx, site)
 		if err != nil {
 			return err

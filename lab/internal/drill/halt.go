@@ -81,20 +81,25 @@ func get(ctx context.Context, url string) (string, error) {
 }
 
 func recreated(ctx context.Context, s *Scene) error {
-	adm, d := s.Kafka(s.B).Admin(), s.Declared(s.B)
 	if err := s.Mirror(s.B).Stop(); err != nil { // it would fill the new topic before its appliers look
 		return err
 	}
 	s.Fault()
+	if err := s.recreate(ctx, s.B); err != nil {
+		return err
+	}
+	return s.halted(ctx, s.B, "topic-id", "delete the mirror's offsets and empty this Redis: it is built from the peer's records; else run `walctl bootstrap`")
+}
+
+// recreate deletes a site's log and creates it again, empty.
+func (s *Scene) recreate(ctx context.Context, site string) error {
+	adm, d := s.Kafka(site).Admin(), s.Declared(site)
 	deleted, err := adm.DeleteTopics(ctx, d.Log)
 	if err := errors.Join(err, deleted.Error()); err != nil {
 		return err
 	}
 	created, err := adm.CreateTopic(ctx, d.Partitions, -1, nil, d.Log)
-	if err := errors.Join(err, created.Err); err != nil {
-		return err
-	}
-	return s.halted(ctx, s.B, "topic-id", "delete the mirror's offsets and empty this Redis: it is built from the peer's records; else run `walctl bootstrap`")
+	return errors.Join(err, created.Err)
 }
 
 // rebuilt does what the log says when all records of the new log are the peer's.
