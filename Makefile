@@ -48,6 +48,7 @@ test: deps ## everything that must be true of a commit
 	go vet ./...
 	go test $(RACE) -shuffle=on -timeout 25m $(LIGHT)
 	go test -shuffle=on -count=1 $(HEAVY)
+	cd release && go vet ./... && go test -shuffle=on ./...
 
 .PHONY: test-engine
 test-engine: engine-tools ## the real Pulumi engine on both stacks, with a stand-in for the provider plugin: preview, up, update, refresh, destroy
@@ -124,9 +125,9 @@ check: ## what a reviewer would say first: format, linters and walls, tidy modul
 	$(TOOL) gofumpt -l . | { ! grep .; }
 	$(TOOL) golangci-lint run ./...
 	$(TOOL) actionlint
-	for m in e2e e2e/operator; do (cd $$m && go tool -modfile=$(CURDIR)/tools/go.mod golangci-lint run --config $(CURDIR)/.golangci.yml ./...) || exit 1; done
+	for m in e2e e2e/operator release; do (cd $$m && go tool -modfile=$(CURDIR)/tools/go.mod golangci-lint run --config $(CURDIR)/.golangci.yml ./...) || exit 1; done
 	go mod tidy -diff
-	for m in e2e e2e/operator examples/two-sites; do (cd $$m && go mod tidy -diff) || exit 1; done
+	for m in e2e e2e/operator examples/two-sites release; do (cd $$m && go mod tidy -diff) || exit 1; done
 
 .PHONY: bench
 bench: deps build ## speed, memory and size in one table, each beside its target and a peer in the same run (under five minutes)
@@ -172,3 +173,23 @@ build: ## bin/redis-applier and bin/walctl, static
 image: ## the container image (needs docker or podman)
 	@engine=$$(command -v docker || command -v podman) || { echo 'make image needs docker or podman; make build makes the binary alone' >&2; exit 1; }; \
 	"$$engine" build --build-arg VERSION=$(VERSION) -t redis-applier:$(VERSION) .
+
+# Where `make push` and `make release DRYRUN=no` push the image to: host/path, without the image's name.
+REGISTRY ?=
+DRYRUN   ?= yes
+
+.PHONY: push
+push: ## the applier's image to REGISTRY=host/path, for amd64 and arm64, without a container engine; prints it by its digest, as applier.image takes it
+	@cd release && go run . push -registry '$(REGISTRY)' -version '$(VERSION)'
+
+.PHONY: release
+release: ## all files of a release in dist/, and nothing published (VERSION= by default what git says); DRYRUN=no REGISTRY=host/path: also push the image, of a tagged commit only
+	@cd release && go run . build -version '$(VERSION)' $(if $(filter no,$(DRYRUN)),-publish '$(or $(REGISTRY),$(error DRYRUN=no needs REGISTRY=host/path))')
+
+.PHONY: release-verify
+release-verify: ## do the files in dist/ fit together: checksums, provenance, image, SBOMs
+	@cd release && go run . verify
+
+.PHONY: changelog
+changelog: ## move the fragments of changelog/unreleased into CHANGELOG.md, as the section of VERSION=v1.2.3
+	@cd release && go run . changelog -version '$(VERSION)'
