@@ -9,10 +9,11 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
-	"runtime/debug"
 	"slices"
+	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -71,7 +72,7 @@ func Make(ctx context.Context, o Options) (v1.ImageIndex, error) {
 			appliers = binaries
 		}
 	}
-	index, err := packImage(o, appliers)
+	index, err := packImage(ctx, o, appliers)
 	if err != nil {
 		return nil, fmt.Errorf("image: %w", err)
 	}
@@ -149,7 +150,7 @@ func pack(o Options, p program.Program, on program.Platform, binary string) erro
 	return o.write(stem+".cdx.json", out.Bytes())
 }
 
-func packImage(o Options, binaries map[program.Platform]string) (v1.ImageIndex, error) {
+func packImage(ctx context.Context, o Options, binaries map[program.Platform]string) (v1.ImageIndex, error) {
 	index, err := image.Index(o.Source, binaries)
 	if err != nil {
 		return nil, err
@@ -166,7 +167,7 @@ func packImage(o Options, binaries map[program.Platform]string) (v1.ImageIndex, 
 	if err := o.write(stem+".tar", out.Bytes()); err != nil {
 		return nil, err
 	}
-	roots, err := rootsModule()
+	roots, err := rootsModule(ctx, o.Root)
 	if err != nil {
 		return nil, err
 	}
@@ -184,17 +185,15 @@ func packImage(o Options, binaries map[program.Platform]string) (v1.ImageIndex, 
 	return index, o.write(ImageName, []byte(image.Name+"@"+digest.String()+"\n"))
 }
 
-// rootsModule is the module of the CA certificates in the version that this program is built with.
-func rootsModule() (sbom.Module, error) {
-	info, ok := debug.ReadBuildInfo()
-	if ok {
-		for _, dep := range info.Deps {
-			if dep.Path == image.RootsModule {
-				return sbom.Module{Path: dep.Path, Version: dep.Version}, nil
-			}
-		}
+// rootsModule is the module of the CA certificates in the version that go.mod of this program asks for.
+func rootsModule(ctx context.Context, root string) (sbom.Module, error) {
+	cmd := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Version}}", image.RootsModule)
+	cmd.Dir = filepath.Join(root, "release")
+	out, err := cmd.Output()
+	if err != nil {
+		return sbom.Module{}, fmt.Errorf("which version of %s is it: %w", image.RootsModule, err)
 	}
-	return sbom.Module{}, fmt.Errorf("this program does not know which version of %s it has", image.RootsModule)
+	return sbom.Module{Path: image.RootsModule, Version: strings.TrimSpace(string(out))}, nil
 }
 
 // seal writes the provenance of what is in the folder, and the checksums of all of it.

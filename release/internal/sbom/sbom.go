@@ -52,7 +52,7 @@ func components(info *debug.BuildInfo, from source.Source) map[Module]cdx.Compon
 	add(Module{"std", strings.TrimPrefix(info.GoVersion, "go")}, "")
 	for _, dep := range info.Deps {
 		m := Module{dep.Path, dep.Version}
-		if r := dep.Replace; r != nil && r.Version != "" {
+		if r := dep.Replace; r != nil && r.Version != "" && r.Version != "(devel)" {
 			m, dep = Module{r.Path, r.Version}, r
 		} else if r != nil { // a folder beside it: the module of this repository that another of its modules uses
 			m.Version = from.Version
