@@ -38,7 +38,7 @@ func main() {
 // run carries out a verb. stdout gets the image's name alone, so that a script can take it from there.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if len(args) == 0 {
-		return errors.New(usage)
+		return fmt.Errorf("which verb?\n%s", usage)
 	}
 	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
 	flags.SetOutput(stderr)

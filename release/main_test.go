@@ -33,7 +33,7 @@ func TestFitness(t *testing.T) {
 func TestRefusals(t *testing.T) {
 	t.Parallel()
 	for want, args := range map[string][]string{
-		"VERB":        nil,
+		"which verb":  nil,
 		"no verb":     {"sing"},
 		"where to":    {"push"},
 		"not fit":     {"build", "-publish", "127.0.0.1:1/x", "-version", "v0.0.0-none"},
