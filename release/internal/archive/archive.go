@@ -71,8 +71,8 @@ func TarGz(w io.Writer, at time.Time, files []File) error {
 }
 
 // Read returns the regular files of a tar stream by their paths.
-func Read(r io.Reader) (map[string][]byte, error) {
-	out := map[string][]byte{}
+func Read(r io.Reader) (map[string]File, error) {
+	out := map[string]File{}
 	for in := tar.NewReader(r); ; {
 		head, err := in.Next()
 		if errors.Is(err, io.EOF) {
@@ -84,8 +84,10 @@ func Read(r io.Reader) (map[string][]byte, error) {
 		if head.Typeflag != tar.TypeReg {
 			continue
 		}
-		if out[head.Name], err = io.ReadAll(in); err != nil {
+		body, err := io.ReadAll(in)
+		if err != nil {
 			return nil, fmt.Errorf("%s: %w", head.Name, err)
 		}
+		out[head.Name] = File{Path: head.Name, Mode: head.Mode, Body: body}
 	}
 }

@@ -106,8 +106,8 @@ func verifyBinary(packed, bom []byte, from source.Source) error {
 	if len(files) != 1 {
 		return fmt.Errorf("it holds %d files, want one", len(files))
 	}
-	for _, body := range files {
-		info, err := buildinfo.Read(bytes.NewReader(body))
+	for _, f := range files {
+		info, err := buildinfo.Read(bytes.NewReader(f.Body))
 		if err != nil {
 			return err
 		}

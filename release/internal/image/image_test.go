@@ -96,8 +96,11 @@ func TestPushedImageIsTheDockerfiles(t *testing.T) {
 			t.Errorf("%s: user %s, entrypoint %s, command %s, files %s; Dockerfile: %s, %s, %s, %s", d.Platform, got.user, got.entrypoint, got.cmd, keys(got.files),
 				want.user, want.entrypoint, want.cmd, keys(want.files))
 		}
-		if got := string(content(t, pulled)["redis-applier"]); got != "binary for "+d.Platform.Architecture {
-			t.Errorf("%s: the binary is %q", d.Platform, got)
+		if got := content(t, pulled)["redis-applier"]; string(got.Body) != "binary for "+d.Platform.Architecture || got.Mode != 0o755 {
+			t.Errorf("%s: the binary is %q, mode %o", d.Platform, got.Body, got.Mode)
+		}
+		if got := content(t, pulled)["etc/ssl/certs/ca-certificates.crt"]; got.Mode != 0o644 {
+			t.Errorf("%s: the certificates have mode %o", d.Platform, got.Mode)
 		}
 		if config.OS+"/"+config.Architecture != d.Platform.String() {
 			t.Errorf("the image for %s says %s/%s", d.Platform, config.OS, config.Architecture)
@@ -124,10 +127,10 @@ func TestPushedImageIsTheDockerfiles(t *testing.T) {
 type facts struct {
 	user            string
 	entrypoint, cmd []string
-	files           map[string][]byte
+	files           map[string]archive.File
 }
 
-func keys(m map[string][]byte) []string { return slices.Sorted(maps.Keys(m)) }
+func keys(m map[string]archive.File) []string { return slices.Sorted(maps.Keys(m)) }
 
 // dockerfile reads what the last stage of the Dockerfile makes.
 func dockerfile(t *testing.T) facts {
@@ -140,14 +143,14 @@ func dockerfile(t *testing.T) facts {
 	if !found {
 		t.Fatal("the last stage of the Dockerfile is not FROM scratch")
 	}
-	out := facts{files: map[string][]byte{}}
+	out := facts{files: map[string]archive.File{}}
 	for line := range strings.Lines(last) {
 		word, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
 		switch word {
 		case "":
 		case "COPY":
 			fields := strings.Fields(rest)
-			out.files[strings.TrimPrefix(fields[len(fields)-1], "/")] = nil
+			out.files[strings.TrimPrefix(fields[len(fields)-1], "/")] = archive.File{}
 		case "USER":
 			out.user = rest
 		case "ENTRYPOINT":
@@ -177,13 +180,13 @@ func pull(t *testing.T, pushed string) v1.ImageIndex {
 	return index
 }
 
-func content(t *testing.T, img v1.Image) map[string][]byte {
+func content(t *testing.T, img v1.Image) map[string]archive.File {
 	t.Helper()
 	layers, err := img.Layers()
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := map[string][]byte{}
+	out := map[string]archive.File{}
 	for _, layer := range layers {
 		stream, err := layer.Uncompressed()
 		if err != nil {
@@ -214,7 +217,7 @@ func TestCertificates(t *testing.T) {
 		t.Fatal(err)
 	}
 	names := map[string]bool{}
-	for rest := content(t, img)["etc/ssl/certs/ca-certificates.crt"]; len(rest) > 0; {
+	for rest := content(t, img)["etc/ssl/certs/ca-certificates.crt"].Body; len(rest) > 0; {
 		var block *pem.Block
 		if block, rest = pem.Decode(rest); block == nil {
 			t.Fatalf("what is this: %.80q", rest)

@@ -85,18 +85,18 @@ func LayoutDigest(r io.Reader) (v1.Hash, error) {
 	if err != nil {
 		return v1.Hash{}, err
 	}
-	manifest, err := v1.ParseIndexManifest(bytes.NewReader(files["index.json"]))
+	manifest, err := v1.ParseIndexManifest(bytes.NewReader(files["index.json"].Body))
 	if err != nil {
 		return v1.Hash{}, fmt.Errorf("index.json: %w", err)
 	}
 	if len(manifest.Manifests) != 1 {
 		return v1.Hash{}, fmt.Errorf("index.json names %d images, want one", len(manifest.Manifests))
 	}
-	for p, body := range files {
+	for p, f := range files {
 		if path.Dir(p) != "blobs/sha256" {
 			continue
 		}
-		hash, _, err := v1.SHA256(bytes.NewReader(body))
+		hash, _, err := v1.SHA256(bytes.NewReader(f.Body))
 		if err != nil {
 			return v1.Hash{}, err
 		}

@@ -76,12 +76,9 @@ func (s Statement) JSON() ([]byte, error) {
 	if text, err = protojson.Marshal(statement); err != nil {
 		return nil, err
 	}
-	// protojson varies its spaces on purpose.
-	var tight, out bytes.Buffer
-	if err := json.Compact(&tight, text); err != nil {
-		return nil, err
-	}
-	if err := json.Indent(&out, tight.Bytes(), "", "  "); err != nil {
+	// protojson varies its spaces from program to program, on purpose; Indent leaves none of them.
+	var out bytes.Buffer
+	if err := json.Indent(&out, text, "", "  "); err != nil {
 		return nil, err
 	}
 	out.WriteByte('\n')
