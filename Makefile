@@ -43,12 +43,13 @@ lab: deps $(if $(PULUMI),engine-tools) ## both sites on this machine, left runni
 lab-down: ## end the lab and leave nothing
 	@go run ./lab down
 
+# -count=1 in release/: what its tests read of the repository is not in their module, so a cached pass would hide a change of it.
 .PHONY: test
 test: deps ## everything that must be true of a commit
 	go vet ./...
 	go test $(RACE) -shuffle=on -timeout 25m $(LIGHT)
 	go test -shuffle=on -count=1 $(HEAVY)
-	cd release && go vet ./... && go test -shuffle=on -count=1 ./... # -count=1: what it reads of the repository is not in its module, so a cached pass would hide a change
+	cd release && go vet ./... && go test -shuffle=on -count=1 ./...
 
 .PHONY: test-engine
 test-engine: engine-tools ## the real Pulumi engine on both stacks, with a stand-in for the provider plugin: preview, up, update, refresh, destroy

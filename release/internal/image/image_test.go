@@ -12,6 +12,7 @@ import (
 	"maps"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -21,6 +22,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 
@@ -298,6 +300,19 @@ func TestLayout(t *testing.T) {
 	}
 	if got, err := image.LayoutDigest(bytes.NewReader(file.Bytes())); err != nil || got != want {
 		t.Errorf("%s, %v; want %s", got, err, want)
+	}
+	dir := t.TempDir()
+	unpack := exec.CommandContext(t.Context(), "tar", "-xf", "-", "-C", dir)
+	unpack.Stdin = bytes.NewReader(file.Bytes())
+	if out, err := unpack.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	unpacked, err := layout.ImageIndexFromPath(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := validate.Index(unpacked); err != nil {
+		t.Error(err)
 	}
 	broken := bytes.Replace(file.Bytes(), []byte(`"65532:65532"`), []byte(`"00000:00000"`), 1)
 	if _, err := image.LayoutDigest(bytes.NewReader(broken)); err == nil {
