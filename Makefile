@@ -185,11 +185,11 @@ push: ## the applier's image to REGISTRY=host/path, for amd64 and arm64, without
 
 .PHONY: release
 release: ## all files of a release in dist/, and nothing published (VERSION= by default what git says); DRYRUN=no REGISTRY=host/path: also push the image, of a tagged commit only
-	@cd release && go run . build -version '$(VERSION)' $(if $(filter no,$(DRYRUN)),-publish '$(or $(REGISTRY),$(error DRYRUN=no needs REGISTRY=host/path))')
+	@cd release && go run . build -out '$(CURDIR)/dist' -version '$(VERSION)' $(if $(filter no,$(DRYRUN)),-publish '$(or $(REGISTRY),$(error DRYRUN=no needs REGISTRY=host/path))')
 
 .PHONY: release-verify
 release-verify: ## do the files in dist/ fit together: checksums, provenance, image, SBOMs
-	@cd release && go run . verify
+	@cd release && go run . verify -out '$(CURDIR)/dist'
 
 .PHONY: changelog
 changelog: ## move the fragments of changelog/unreleased into CHANGELOG.md, as the section of VERSION=v1.2.3
