@@ -34,10 +34,10 @@ func TestPluginFromAFile(t *testing.T) {
 		!strings.Contains(string(module), "pulumi-kubernetes/sdk/v4 "+version+"\n") {
 		t.Fatalf("the page installs %q, which is not the version of the SDK in go.mod", archive)
 	}
-	make := exec.CommandContext(t.Context(), "sh", "-ec", `go build -o "$DIR/pulumi-resource-kubernetes" ./testdata/plugin
+	pack := exec.CommandContext(t.Context(), "sh", "-ec", `go build -o "$DIR/pulumi-resource-kubernetes" ./testdata/plugin
 cd "$DIR"; tar -czf "$ARCHIVE" pulumi-resource-kubernetes; rm pulumi-resource-kubernetes; sha256sum "$ARCHIVE" >"$ARCHIVE.sha256"`)
-	make.Env = append(os.Environ(), "DIR="+dir, "ARCHIVE="+archive)
-	if out, err := make.CombinedOutput(); err != nil {
+	pack.Env = append(os.Environ(), "DIR="+dir, "ARCHIVE="+archive)
+	if out, err := pack.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 

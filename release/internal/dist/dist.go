@@ -37,7 +37,7 @@ const (
 // Options say what is made.
 type Options struct {
 	Root     string            // of the repository
-	Out      string            // is emptied first
+	Out      string            // is emptied first; a folder within it is an error, because a release has none
 	Source   source.Source     // which commit
 	Programs []program.Program // one of them is the applier, for which there is an image
 	Builder  string            // who builds, as a URI
@@ -46,10 +46,7 @@ type Options struct {
 
 // Make writes the release and returns its image.
 func Make(ctx context.Context, o Options) (v1.ImageIndex, error) {
-	if err := os.RemoveAll(o.Out); err != nil {
-		return nil, err
-	}
-	if err := os.MkdirAll(o.Out, 0o755); err != nil {
+	if err := empty(o.Out); err != nil {
 		return nil, err
 	}
 	built, err := os.MkdirTemp("", "release-")
@@ -89,6 +86,28 @@ func Make(ctx context.Context, o Options) (v1.ImageIndex, error) {
 		return nil, err
 	}
 	return index, seal(o, index)
+}
+
+// empty makes dir, or removes the files of an older release from it.
+func empty(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.IsDir() {
+			return fmt.Errorf("%s has a folder %s, which no release has: is it meant?", dir, e.Name())
+		}
+	}
+	for _, e := range entries {
+		if err := os.Remove(filepath.Join(dir, e.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Image compiles the applier and makes its image alone.

@@ -166,3 +166,26 @@ func TestChanges(t *testing.T) {
 		t.Errorf("it begins with %.100q", text)
 	}
 }
+
+// What an older release has left is gone afterwards; a folder that is no release's is left alone.
+func TestOlderFiles(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	older := filepath.Join(dir, "older.tar.gz")
+	if err := os.WriteFile(older, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	o := tiny(t, dir)
+	if _, err := os.Stat(older); err == nil {
+		t.Error("the older file is still there")
+	}
+	if err := os.Mkdir(filepath.Join(dir, "docs"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := dist.Make(t.Context(), o); err == nil || !strings.Contains(err.Error(), "has a folder docs") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, dist.Checksums)); err != nil {
+		t.Error(err)
+	}
+}
