@@ -87,13 +87,12 @@ func TestReleaseIsReproducible(t *testing.T) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
+	t.Run("the archive", func(t *testing.T) { holdsTheProgram(t, first) })
+	t.Run("the changes", func(t *testing.T) { tellsTheChanges(t, first) })
 }
 
-// The program in an archive is the one that was asked for: it runs, and knows its version.
-func TestArchiveHoldsTheProgram(t *testing.T) {
-	t.Parallel()
-	dir := filepath.Join(t.TempDir(), "dist")
-	tiny(t, dir)
+// holdsTheProgram: the program in an archive is the one that was asked for, it runs, and knows its version.
+func holdsTheProgram(t *testing.T, dir string) {
 	unpacked := t.TempDir()
 	unpack := exec.CommandContext(t.Context(), "tar", "-xzf", filepath.Join(dir, "tiny_"+version+"_linux_"+runtime.GOARCH+".tar.gz"), "-C", unpacked)
 	if out, err := unpack.CombinedOutput(); err != nil {
@@ -156,11 +155,8 @@ func TestVerify(t *testing.T) {
 	}
 }
 
-// The changes of a version that is not released yet come from the fragments of this repository, and their links lead to that version.
-func TestChanges(t *testing.T) {
-	t.Parallel()
-	dir := filepath.Join(t.TempDir(), "dist")
-	tiny(t, dir)
+// tellsTheChanges: those of a version that is not released yet come from the fragments of this repository, and their links lead to that version.
+func tellsTheChanges(t *testing.T, dir string) {
 	text := files(t, dir)[dist.Changes]
 	if !strings.HasPrefix(text, "## "+version+" (2023-11-14)\n") || strings.Contains(text, "](../") {
 		t.Errorf("it begins with %.100q", text)
