@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"path"
 	"slices"
 	"time"
 )
@@ -63,27 +62,6 @@ func (l *Lab) RunJobs(ctx context.Context, siteName string) ([]JobResult, error)
 			return out, fmt.Errorf("%s: %w", j, err)
 		}
 		out = append(out, JobResult{Site: siteName, Name: j.Metadata.Name, ExitCode: proc.ExitCode(), Output: string(text), Took: time.Since(began)})
-	}
-	return out, nil
-}
-
-// certificates are the values that the name or the glob pattern selects.
-func certificates(data map[string][]byte, name, pattern string) ([][]byte, error) {
-	var out [][]byte
-	for k, v := range data {
-		ok := k == name
-		if pattern != "" {
-			var err error
-			if ok, err = path.Match(pattern, k); err != nil {
-				return nil, fmt.Errorf("pattern %q: %w", pattern, err)
-			}
-		}
-		if ok {
-			out = append(out, v)
-		}
-	}
-	if len(out) == 0 {
-		return nil, fmt.Errorf("no key matches %q", name+pattern)
 	}
 	return out, nil
 }

@@ -1,7 +1,6 @@
 package realise
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -57,11 +56,11 @@ func (s *site) makeMirror(_ context.Context, o manifest.Object) error {
 		return err
 	}
 	direction := obj.Spec.Mirrors[0]
-	source, err := s.cluster(obj, direction.Source)
+	source, err := mirrormaker.Resolve(s, obj.Metadata.Namespace, direction.Source)
 	if err != nil {
 		return fmt.Errorf("%s: source: %w", obj, err)
 	}
-	target, err := s.cluster(obj, obj.Spec.Target.Endpoint)
+	target, err := mirrormaker.Resolve(s, obj.Metadata.Namespace, obj.Spec.Target.Endpoint)
 	if err != nil {
 		return fmt.Errorf("%s: target: %w", obj, err)
 	}
@@ -117,37 +116,11 @@ func (s *site) newMirrorMaker(obj mirror.Object, source, target mirrormaker.Clus
 	return m, nil
 }
 
-// cluster resolves a side of a mirror: names into addresses, Secrets into certificates and a password.
-func (s *site) cluster(obj mirror.Object, e mirror.Endpoint) (c mirrormaker.Cluster, err error) {
-	if c.Brokers, err = s.in.Addresses.List(e.BootstrapServers); err != nil {
-		return c, fmt.Errorf("bootstrapServers: %w", err)
-	}
-	if e.TLS != nil {
-		c.TLS = true
-		for _, t := range e.TLS.TrustedCertificates {
-			data, err := s.secrets.all(obj.Metadata.Namespace, t.SecretName)
-			if err != nil {
-				return c, fmt.Errorf("tls: %w", err)
-			}
-			found, err := certificates(data, t.Certificate, t.Pattern)
-			if err != nil {
-				return c, fmt.Errorf("tls: Secret %s/%s: %w", obj.Metadata.Namespace, t.SecretName, err)
-			}
-			c.CA = append(c.CA, bytes.Join(found, []byte("\n"))...)
-		}
-	}
-	if a := e.Authentication; a != nil {
-		if a.Type != "scram-sha-512" {
-			return c, fmt.Errorf("authentication.type: %q: the lab knows scram-sha-512", a.Type)
-		}
-		password, err := s.secrets.get(obj.Metadata.Namespace, a.PasswordSecret.SecretName, a.PasswordSecret.Password)
-		if err != nil {
-			return c, fmt.Errorf("authentication: %w", err)
-		}
-		c.User, c.Password = a.Username, string(password)
-	}
-	return c, nil
-}
+// Secret implements mirrormaker.Names.
+func (s *site) Secret(namespace, name string) (map[string][]byte, error) { return s.secrets.all(namespace, name) }
+
+// Addresses implements mirrormaker.Names.
+func (s *site) Addresses(list string) ([]string, error) { return s.in.Addresses.List(list) }
 
 // acrossLink are the options of a client whose connections go over the link between the sites.
 func acrossLink(c mirrormaker.Cluster, l *link.Link) ([]kgo.Opt, error) {
