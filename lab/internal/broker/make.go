@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/comptech-lab/redis-wal/lab/internal/await"
@@ -55,21 +56,12 @@ func (k *Kafka) CreateUser(ctx context.Context, u User, password string) error {
 	if password == "" {
 		return fmt.Errorf("%s: empty password", u)
 	}
-	req := kmsg.NewPtrCreateACLsRequest()
-	var err error
-	if req.Creations, err = u.creations(); err != nil {
+	creations, err := u.creations()
+	if err != nil {
 		return err
 	}
-	if len(req.Creations) > 0 { // before the password: a user that can log in has its rights
-		resp, err := req.RequestWith(ctx, k.client)
-		if err != nil {
-			return fmt.Errorf("%s at %s: %w", u, k.site, err)
-		}
-		for i, r := range resp.Results {
-			if r.ErrorCode != 0 {
-				return fmt.Errorf("%s at %s: acl %+v: error code %d", u, k.site, req.Creations[i], r.ErrorCode)
-			}
-		}
+	if err := k.allow(ctx, creations); err != nil { // before the password: a user that can log in has its rights
+		return fmt.Errorf("%s at %s: %w", u, k.site, err)
 	}
 	altered, err := k.adm.AlterUserSCRAMs(ctx, nil, []kadm.UpsertSCRAM{{
 		User: u.Metadata.Name, Mechanism: kadm.ScramSha512, Iterations: 4096, Password: password,
@@ -87,4 +79,23 @@ func (k *Kafka) CreateUser(ctx context.Context, u User, password string) error {
 		}
 		return scrams.Error()
 	})
+}
+
+// allow makes ACLs. One that is there stays.
+func (k *Kafka) allow(ctx context.Context, creations []kmsg.CreateACLsRequestCreation) error {
+	if len(creations) == 0 {
+		return nil
+	}
+	req := kmsg.NewPtrCreateACLsRequest()
+	req.Creations = creations
+	resp, err := req.RequestWith(ctx, k.client)
+	if err != nil {
+		return err
+	}
+	for i, r := range resp.Results {
+		if r.ErrorCode != 0 {
+			return fmt.Errorf("acl %+v: %w", creations[i], kerr.ErrorForCode(r.ErrorCode))
+		}
+	}
+	return nil
 }

@@ -1,0 +1,174 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/comptech-lab/redis-wal/lab/internal/manifest"
+)
+
+// KeepTopic makes the topic of a KafkaTopic what it is declared to be, as the Topic Operator does it again and again: it is made, gets partitions, or another configuration.
+// It never loses partitions: that is an error. Less is as [Kafka.CreateTopic] has it, when the topic is made.
+func (k *Kafka) KeepTopic(ctx context.Context, t Topic) (less string, err error) {
+	name := t.Topic()
+	topics, err := k.adm.ListTopics(ctx, name)
+	if err != nil {
+		return "", fmt.Errorf("%s at %s: %w", t, k.site, err)
+	}
+	there := topics[name]
+	switch {
+	case errors.Is(there.Err, kerr.UnknownTopicOrPartition):
+		return k.CreateTopic(ctx, t)
+	case there.Err != nil:
+		return "", fmt.Errorf("%s at %s: %w", t, k.site, there.Err)
+	}
+	if has, want := int32(len(there.Partitions)), t.Spec.Partitions; want < has {
+		return "", fmt.Errorf("%s: spec.partitions: %d: the topic has %d, and a topic loses none", t, want, has)
+	} else if want > has {
+		made, err := k.adm.UpdatePartitions(ctx, int(want), name)
+		if err == nil {
+			err = made.Error()
+		}
+		if err != nil {
+			return "", fmt.Errorf("%s at %s: %d partitions: %w", t, k.site, want, err)
+		}
+	}
+	if err := k.keepConfig(ctx, t); err != nil {
+		return "", fmt.Errorf("%s at %s: %w", t, k.site, err)
+	}
+	return "", nil
+}
+
+// keepConfig sets what is declared otherwise than it is.
+func (k *Kafka) keepConfig(ctx context.Context, t Topic) error {
+	described, err := k.adm.DescribeTopicConfigs(ctx, t.Topic())
+	if err != nil {
+		return err
+	}
+	now, err := described.On(t.Topic(), nil)
+	if err == nil {
+		err = now.Err
+	}
+	if err != nil {
+		return err
+	}
+	has := make(map[string]string)
+	for _, c := range now.Configs {
+		has[c.Key] = c.MaybeValue()
+	}
+	var set []kadm.AlterConfig
+	for key, v := range t.Spec.Config {
+		if key == minISR && k.logFile != "" { // this Kafka has one broker
+			continue
+		}
+		want, err := manifest.Text(v)
+		if err != nil {
+			return fmt.Errorf("spec.config.%s: %w", key, err)
+		}
+		if has[key] != want {
+			set = append(set, kadm.AlterConfig{Op: kadm.SetConfig, Name: key, Value: &want})
+		}
+	}
+	if len(set) == 0 {
+		return nil
+	}
+	altered, err := k.adm.AlterTopicConfigs(ctx, set, t.Topic())
+	if err != nil {
+		return err
+	}
+	_, err = altered.On(t.Topic(), func(r *kadm.AlterConfigsResponse) error { return r.Err })
+	return err
+}
+
+// KeepRights makes a user's ACLs those that are declared, and no others.
+func (k *Kafka) KeepRights(ctx context.Context, u User) error {
+	creations, err := u.creations()
+	if err != nil {
+		return err
+	}
+	if err := k.allow(ctx, creations); err != nil {
+		return fmt.Errorf("%s at %s: %w", u, k.site, err)
+	}
+	declared := make(map[acl]bool)
+	for _, c := range creations {
+		declared[acl{c.ResourceType, c.ResourceName, c.ResourcePatternType, c.Host, c.Operation, c.PermissionType}] = true
+	}
+	if err := k.forbid(ctx, u.Metadata.Name, func(a acl) bool { return !declared[a] }); err != nil {
+		return fmt.Errorf("%s at %s: %w", u, k.site, err)
+	}
+	return nil
+}
+
+// DeleteUser takes a user's password and ACLs.
+func (k *Kafka) DeleteUser(ctx context.Context, name string) error {
+	altered, err := k.adm.AlterUserSCRAMs(ctx, []kadm.DeleteSCRAM{{User: name, Mechanism: kadm.ScramSha512}}, nil)
+	if err == nil {
+		err = altered.Error()
+	}
+	if errors.Is(err, kerr.ResourceNotFound) {
+		err = nil
+	}
+	if err == nil {
+		err = k.forbid(ctx, name, func(acl) bool { return true })
+	}
+	if err != nil {
+		return fmt.Errorf("user %s at %s: %w", name, k.site, err)
+	}
+	return nil
+}
+
+// acl is one right of a user.
+type acl struct {
+	resource kmsg.ACLResourceType
+	name     string
+	pattern  kmsg.ACLResourcePatternType
+	host     string
+	op       kmsg.ACLOperation
+	perm     kmsg.ACLPermissionType
+}
+
+// forbid takes those ACLs of a user that are chosen.
+func (k *Kafka) forbid(ctx context.Context, user string, chosen func(acl) bool) error {
+	principal := "User:" + user
+	ask := kmsg.NewPtrDescribeACLsRequest()
+	ask.Principal, ask.ResourceType, ask.ResourcePatternType = &principal, kmsg.ACLResourceTypeAny, kmsg.ACLResourcePatternTypeAny
+	ask.Operation, ask.PermissionType = kmsg.ACLOperationAny, kmsg.ACLPermissionTypeAny
+	found, err := ask.RequestWith(ctx, k.client)
+	if err == nil {
+		err = kerr.ErrorForCode(found.ErrorCode)
+	}
+	if err != nil {
+		return fmt.Errorf("acls: %w", err)
+	}
+	req := kmsg.NewPtrDeleteACLsRequest()
+	for _, r := range found.Resources {
+		for _, one := range r.ACLs {
+			if !chosen(acl{r.ResourceType, r.ResourceName, r.ResourcePatternType, one.Host, one.Operation, one.PermissionType}) {
+				continue
+			}
+			f := kmsg.NewDeleteACLsRequestFilter()
+			name, host := r.ResourceName, one.Host
+			f.ResourceType, f.ResourceName, f.ResourcePatternType = r.ResourceType, &name, r.ResourcePatternType
+			f.Principal, f.Host, f.Operation, f.PermissionType = &principal, &host, one.Operation, one.PermissionType
+			req.Filters = append(req.Filters, f)
+		}
+	}
+	if len(req.Filters) == 0 {
+		return nil
+	}
+	resp, err := req.RequestWith(ctx, k.client)
+	if err != nil {
+		return fmt.Errorf("acls: %w", err)
+	}
+	for i, r := range resp.Results {
+		if err := kerr.ErrorForCode(r.ErrorCode); err != nil {
+			return fmt.Errorf("acl %+v: %w", req.Filters[i], err)
+		}
+	}
+	return nil
+}
