@@ -16,18 +16,21 @@ import (
 // It never loses partitions: that is an error. Less is as [Kafka.CreateTopic] has it, when the topic is made.
 func (k *Kafka) KeepTopic(ctx context.Context, t Topic) (less string, err error) {
 	name := t.Topic()
-	topics, err := k.adm.ListTopics(ctx, name)
+	config, err := k.config(ctx, name) // metadata would tell too whether it is there, and the client remember for seconds that it is not
+	if errors.Is(err, kerr.UnknownTopicOrPartition) {
+		return k.CreateTopic(ctx, t)
+	}
 	if err != nil {
 		return "", fmt.Errorf("%s at %s: %w", t, k.site, err)
 	}
-	there := topics[name]
-	switch {
-	case errors.Is(there.Err, kerr.UnknownTopicOrPartition):
-		return k.CreateTopic(ctx, t)
-	case there.Err != nil:
-		return "", fmt.Errorf("%s at %s: %w", t, k.site, there.Err)
+	topics, err := k.adm.ListTopics(ctx, name)
+	if err == nil {
+		err = topics.Error()
 	}
-	if has, want := int32(len(there.Partitions)), t.Spec.Partitions; want < has {
+	if err != nil {
+		return "", fmt.Errorf("%s at %s: %w", t, k.site, err)
+	}
+	if has, want := int32(len(topics[name].Partitions)), t.Spec.Partitions; want < has {
 		return "", fmt.Errorf("%s: spec.partitions: %d: the topic has %d, and a topic loses none", t, want, has)
 	} else if want > has {
 		made, err := k.adm.UpdatePartitions(ctx, int(want), name)
@@ -38,29 +41,34 @@ func (k *Kafka) KeepTopic(ctx context.Context, t Topic) (less string, err error)
 			return "", fmt.Errorf("%s at %s: %d partitions: %w", t, k.site, want, err)
 		}
 	}
-	if err := k.keepConfig(ctx, t); err != nil {
+	if err := k.alterConfig(ctx, t, config); err != nil {
 		return "", fmt.Errorf("%s at %s: %w", t, k.site, err)
 	}
 	return "", nil
 }
 
-// keepConfig sets what is declared otherwise than it is.
-func (k *Kafka) keepConfig(ctx context.Context, t Topic) error {
-	described, err := k.adm.DescribeTopicConfigs(ctx, t.Topic())
+// config is the configuration of a topic.
+func (k *Kafka) config(ctx context.Context, topic string) (map[string]string, error) {
+	described, err := k.adm.DescribeTopicConfigs(ctx, topic)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	now, err := described.On(t.Topic(), nil)
+	now, err := described.On(topic, nil)
 	if err == nil {
 		err = now.Err
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
-	has := make(map[string]string)
+	out := make(map[string]string)
 	for _, c := range now.Configs {
-		has[c.Key] = c.MaybeValue()
+		out[c.Key] = c.MaybeValue()
 	}
+	return out, nil
+}
+
+// alterConfig sets what is declared otherwise than it is.
+func (k *Kafka) alterConfig(ctx context.Context, t Topic, has map[string]string) error {
 	var set []kadm.AlterConfig
 	for key, v := range t.Spec.Config {
 		if key == minISR && k.logFile != "" { // this Kafka has one broker

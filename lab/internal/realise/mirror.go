@@ -117,7 +117,9 @@ func (s *site) newMirrorMaker(obj mirror.Object, source, target mirrormaker.Clus
 }
 
 // Secret implements mirrormaker.Names.
-func (s *site) Secret(namespace, name string) (map[string][]byte, error) { return s.secrets.all(namespace, name) }
+func (s *site) Secret(namespace, name string) (map[string][]byte, error) {
+	return s.secrets.all(namespace, name)
+}
 
 // Addresses implements mirrormaker.Names.
 func (s *site) Addresses(list string) ([]string, error) { return s.in.Addresses.List(list) }
