@@ -7,7 +7,7 @@ LDFLAGS  := -s -w -X main.version=$(VERSION)
 # kmsg is generated code for every message of Kafka's; inlining its helpers at each of their thousands of calls would cost 0.45 MB.
 SMALL    := -trimpath -tags nethttpomithttp2 -gcflags=github.com/twmb/franz-go/pkg/kmsg=-l
 # What must not wait for the Kubernetes SDK, and is worth the race detector.
-LIGHT     = ./wal/... ./applier/... ./converge/... ./writer/... ./reach/... ./walctl/... ./internal/... $(shell go list ./lab/internal/... | grep -vE 'lab/internal/(program|deploy)$$')
+LIGHT     = ./wal/... ./lab/strimzi ./lab/traffic ./applier/... ./converge/... ./writer/... ./reach/... ./walctl/... ./internal/... $(shell go list ./lab/internal/... | grep -vE 'lab/internal/(program|deploy)$$')
 # What is built on the generated SDK: instrumenting that takes minutes and finds nothing of ours.
 HEAVY    := ./components/... ./stacks/... ./render/... ./infra/... ./engine/standin ./preview/... ./lab ./lab/internal/program ./lab/internal/deploy
 RACE     := $(shell command -v gcc >/dev/null && echo -race)
