@@ -164,6 +164,11 @@ e2e-deps: ## install what two Kubernetes clusters need of this machine (Debian: 
 e2e-apply: e2e-deps ## both stacks on two real Kubernetes clusters with the real Redis operator (root; the first time builds them for minutes)
 	cd e2e && REDIS_WAL_E2E=1 go test -count=1 -timeout 20m -v -run '^TestApply$$' .
 
+.PHONY: e2e
+e2e: KAFKA := real
+e2e: e2e-deps deps ## the whole system on two real Kubernetes clusters, with Apache Kafka and MirrorMaker 2 (root; the first time builds for minutes)
+	cd e2e && REDIS_WAL_E2E=whole go test -count=1 -timeout 60m -v -run '^TestWhole$$' .
+
 .PHONY: build
 build: ## bin/redis-applier and bin/walctl, static
 	CGO_ENABLED=0 go build $(SMALL) -ldflags '$(LDFLAGS)' -o bin/redis-applier ./applier

@@ -1,4 +1,4 @@
-// Package e2e holds tests that need Kubernetes clusters. They run in a sandbox, as root, and only when asked: make e2e-apply.
+// Package e2e holds tests that need Kubernetes clusters. They run in a sandbox, as root, and only when asked: make e2e-apply, make e2e.
 package e2e
 
 import (
@@ -9,10 +9,14 @@ import (
 
 	"github.com/comptech-lab/redis-wal/e2e/binaries"
 	"github.com/comptech-lab/redis-wal/e2e/sandbox"
+	"github.com/comptech-lab/redis-wal/lab/strimzi"
 )
 
-// askKey is the variable that asks for these tests.
-const askKey = "REDIS_WAL_E2E"
+// askKey is the variable that asks for these tests: 1, or whole for the one that needs Kafka too.
+const (
+	askKey   = "REDIS_WAL_E2E"
+	askWhole = "whole"
+)
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
@@ -25,6 +29,12 @@ func run(m *testing.M) int {
 		if _, err := binaries.Build(context.Background(), "binaries", say); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
+		}
+		if os.Getenv(askKey) == askWhole {
+			if err := strimzi.Fetch(context.Background(), root, say); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				return 1
+			}
 		}
 	}
 	return sandbox.Run(m.Run)

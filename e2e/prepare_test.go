@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/comptech-lab/redis-wal/components/site"
@@ -14,6 +15,20 @@ import (
 // prepare makes what a cluster has before the program comes: the operators' kinds, their namespaces, the Secrets that the
 // committed manifests refer to, and a volume for each claim.
 func (d *deployed) prepare(t *testing.T) {
+	var objects []map[string]any
+	for _, s := range site.ExistingSecrets(d.cfg.Args) {
+		data := map[string]any{}
+		for _, key := range s.Keys {
+			data[key] = "made-up-and-at-least-32-bytes-long"
+		}
+		objects = append(objects, object("v1", "Secret", s.Namespace, s.Name, map[string]any{"stringData": data}))
+	}
+	d.before(t, objects...)
+}
+
+// before makes the kinds, the namespaces and the volumes, and then more objects.
+func (d *deployed) before(t *testing.T, more ...map[string]any) {
+	t.Helper()
 	var objects []map[string]any
 	definitions, err := filepath.Glob(filepath.Join(root, "render/schema/crds/*.yaml"))
 	if err != nil || len(definitions) == 0 {
@@ -37,17 +52,10 @@ func (d *deployed) prepare(t *testing.T) {
 	redis := object("v1", "Namespace", "", d.cfg.Namespace.Name, nil)
 	redis["metadata"].(map[string]any)["labels"] = map[string]any{"pod-security.kubernetes.io/warn": "restricted"}
 	objects = append(objects, redis)
-	for _, s := range site.ExistingSecrets(d.cfg.Args) {
-		data := map[string]any{}
-		for _, key := range s.Keys {
-			data[key] = "made-up-and-at-least-32-bytes-long"
-		}
-		objects = append(objects, object("v1", "Secret", s.Namespace, s.Name, map[string]any{"stringData": data}))
-	}
 	for i := range d.cfg.Redis.Replicas {
 		objects = append(objects, d.volume(t, fmt.Sprintf("%s-%d", storage.ClaimName, i)))
 	}
-	for _, o := range objects {
+	for _, o := range slices.Concat(objects, more) {
 		if _, _, err := d.server.Apply(t.Context(), apply.Owner{Manager: "e2e"}, o); err != nil {
 			t.Fatal(err)
 		}

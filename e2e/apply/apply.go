@@ -102,6 +102,21 @@ func Name(object map[string]any) string {
 	return u.GetKind() + " " + u.GetNamespace() + "/" + u.GetName()
 }
 
+// Status replaces the status of an object, as its controller does.
+func (s *Server) Status(ctx context.Context, object, status map[string]any) error {
+	u := unstructured.Unstructured{Object: object}
+	client, err := s.client(u.GroupVersionKind(), u.GetNamespace())
+	if err != nil {
+		return err
+	}
+	text, err := json.Marshal([]any{map[string]any{"op": "add", "path": "/status", "value": status}})
+	if err != nil {
+		return err
+	}
+	_, err = client.Patch(ctx, u.GetName(), types.JSONPatchType, text, metav1.PatchOptions{}, "status")
+	return err
+}
+
 // Get reads an object that has at least a kind and a name.
 func (s *Server) Get(ctx context.Context, object map[string]any) (*unstructured.Unstructured, error) {
 	u := unstructured.Unstructured{Object: object}

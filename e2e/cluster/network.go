@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"os/exec"
 	"strings"
 )
@@ -47,4 +48,13 @@ func join(ctx context.Context, sites []*Site) error {
 		}
 	}
 	return nil
+}
+
+// Host gives the sandbox's own network another address, for something that is no site's: pods of all sites reach it. The number is from 1 to 200.
+func (c *Clusters) Host(ctx context.Context, number byte) (netip.Addr, error) {
+	addr := netip.AddrFrom4([4]byte{10, 201, 0, 10 + number})
+	if out, err := exec.CommandContext(ctx, "ip", "addr", "add", addr.String()+bits, "dev", "sites").CombinedOutput(); err != nil {
+		return addr, fmt.Errorf("address %s: %w: %s", addr, err, out)
+	}
+	return addr, nil
 }

@@ -49,6 +49,8 @@ type Config struct {
 	Module, Dir string
 	// Broker is the address that Kafka listens at, port 9095, and Worker that of a mirror's REST interface.
 	Broker, Worker netip.Addr
+	// Hosts are the names by which clients reach Kafka besides its address.
+	Hosts []string
 	// Names leads from the addresses in objects, host:port, to those that this machine reaches. IP addresses lead to themselves.
 	Names map[string][]string
 	// Log gets what the operators would log.
@@ -57,6 +59,12 @@ type Config struct {
 
 // Port is that of the only listener.
 const Port = broker.Port
+
+// Fetch gets Apache Kafka from Maven Central, if it was not got before, so that Start needs no network. Module is as in [Config].
+func Fetch(ctx context.Context, module string, say func(line string)) error {
+	_, err := java.Open(ctx, module, java.JRE, func() { say("Maven fetches Apache Kafka") })
+	return err
+}
 
 // Operators are a Kafka and those who look after it.
 type Operators struct {
@@ -83,7 +91,8 @@ func Start(ctx context.Context, cfg Config) (_ *Operators, err error) {
 		}
 	}()
 	o.kafka, err = broker.StartApache(ctx, broker.Apache{
-		Site: cfg.Site, Dir: cfg.Dir, Java: jvm, Group: group, Log: cfg.Log, Next: func() (netip.Addr, error) { return cfg.Broker, nil },
+		Site: cfg.Site, Dir: cfg.Dir, Java: jvm, Group: group, Log: cfg.Log, Hosts: cfg.Hosts,
+		Next: func() (netip.Addr, error) { return cfg.Broker, nil },
 	})
 	if err != nil {
 		return nil, err
@@ -99,6 +108,9 @@ func Start(ctx context.Context, cfg Config) (_ *Operators, err error) {
 
 // CA is the certificate (PEM) of Kafka's CA: what the Secret <cluster>-cluster-ca-cert holds as ca.crt.
 func (o *Operators) CA() []byte { return o.kafka.CA() }
+
+// Brokers are the addresses of Kafka.
+func (o *Operators) Brokers() []string { return o.kafka.Addrs() }
 
 // Admin are the options of a client that may do everything.
 func (o *Operators) Admin() ([]kgo.Opt, error) { return o.kafka.ClientOpts() }

@@ -33,8 +33,9 @@ type Apache struct {
 	Site string
 	// Dir is where its data goes; it exists.
 	Dir string
-	// Next hands out its address.
-	Next func() (netip.Addr, error)
+	// Next hands out its address. Hosts are names by which clients reach it too; it tells them its address.
+	Next  func() (netip.Addr, error)
+	Hosts []string
 	// Java runs it, as a process of Group.
 	Java  *java.Runtime
 	Group *process.Group
@@ -73,7 +74,7 @@ func StartApache(ctx context.Context, cfg Apache) (_ *Kafka, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	properties, err := k.properties(dir, ip)
+	properties, err := k.properties(dir, ip, cfg.Hosts)
 	if err != nil {
 		return nil, err
 	}
@@ -153,9 +154,9 @@ func (k *Kafka) format(ctx context.Context, cfg Apache, dir, name, properties st
 
 // properties writes the broker's configuration and returns its path. Clients meet the listener that Strimzi calls scram: SCRAM over
 // TLS. The controller's listener knows the admin only; SCRAM cannot be used there, since the passwords come from the controller.
-func (k *Kafka) properties(dir string, ip netip.Addr) (string, error) {
+func (k *Kafka) properties(dir string, ip netip.Addr, hosts []string) (string, error) {
 	keys, trust := filepath.Join(dir, "broker.pem"), filepath.Join(dir, "ca.pem")
-	pair, err := k.authority.keystore([]netip.Addr{ip})
+	pair, err := k.authority.keystore([]netip.Addr{ip}, hosts...)
 	if err != nil {
 		return "", err
 	}

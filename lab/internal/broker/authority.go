@@ -51,8 +51,8 @@ func NewAuthority(name string) (*Authority, error) {
 // PEM is the CA certificate.
 func (a *Authority) PEM() []byte { return a.pem }
 
-// issue makes a key and a certificate for brokers at those addresses.
-func (a *Authority) issue(ips []netip.Addr) (*ecdsa.PrivateKey, []byte, error) {
+// issue makes a key and a certificate for brokers at those addresses, and of those names.
+func (a *Authority) issue(ips []netip.Addr, hosts ...string) (*ecdsa.PrivateKey, []byte, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, nil, err
@@ -61,6 +61,7 @@ func (a *Authority) issue(ips []netip.Addr) (*ecdsa.PrivateKey, []byte, error) {
 		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: a.cert.Subject.CommonName + " brokers"},
 		NotBefore: a.cert.NotBefore, NotAfter: a.cert.NotAfter,
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		DNSNames: hosts,
 	}
 	for _, ip := range ips {
 		template.IPAddresses = append(template.IPAddresses, net.IP(ip.AsSlice()))
@@ -81,8 +82,8 @@ func (a *Authority) server(ips []netip.Addr) (*tls.Config, error) {
 }
 
 // keystore is the same as PEM: key and certificate in one, as Java's brokers read it.
-func (a *Authority) keystore(ips []netip.Addr) ([]byte, error) {
-	key, der, err := a.issue(ips)
+func (a *Authority) keystore(ips []netip.Addr, hosts ...string) ([]byte, error) {
+	key, der, err := a.issue(ips, hosts...)
 	if err != nil {
 		return nil, err
 	}
