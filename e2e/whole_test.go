@@ -39,7 +39,7 @@ func TestWhole(t *testing.T) {
 		t.Skipf("starts two Kubernetes clusters and two Kafkas: run it by make e2e, or set %s=%s", askKey, askWhole)
 	}
 	w := &whole{sites: map[string]*wholeSite{}}
-	t.Cleanup(func() { t.Log("\n" + w.table()) })
+	t.Cleanup(func() { w.close(t); t.Log("\n" + w.table()) })
 	w.step(t, "two clusters, with images", w.clusters)
 	w.step(t, "a Kafka each", w.kafkas)
 	w.step(t, "both stacks are declared", w.declare)
@@ -47,6 +47,32 @@ func TestWhole(t *testing.T) {
 	w.step(t, "3 Redis, 3 Sentinels and 3 appliers are ready, without a restart", w.podsAreReady)
 	w.step(t, "the convergence Jobs complete", w.check)
 	w.step(t, "200,000 operations", w.operations)
+	w.step(t, "the primary's pod is deleted", w.primaryDeleted)
+	w.step(t, "every Redis, Sentinel and applier is evicted, one after another", w.evictions)
+	w.step(t, "all Redis are restarted, the primary last", w.redisRestarted)
+	w.step(t, "another image of the applier", w.applierRolled)
+	w.step(t, "5 appliers, and 3 again", w.appliersScaled)
+	w.step(t, "other passwords of Kafka", w.kafkaPasswords)
+	w.step(t, "Kafka denied nobody anything", w.denied)
+}
+
+// close ends what the steps began and the sandbox would cut off.
+func (w *whole) close(t *testing.T) {
+	if w.traffic != nil {
+		if err := w.traffic.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, s := range w.sites {
+		if s.kafka != nil {
+			if err := s.kafka.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+		if err := s.site.Ended(); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 // whole is the system under test.
@@ -129,6 +155,10 @@ func (w *whole) clusters(t *testing.T) string {
 	if err := w.up.LoadBinary(t.Context(), filepath.Join(bin, "redis-applier"), cfg.Applier.Image); err != nil {
 		t.Fatal(err)
 	}
+	// The exporter does not exist here: its containers run and export nothing.
+	if err := w.up.LoadBinary(t.Context(), filepath.Join(bin, "pause"), cfg.Redis.ExporterImage); err != nil {
+		t.Fatal(err)
+	}
 	for _, s := range w.up.Sites {
 		server, err := apply.New(s.Config())
 		if err != nil {
@@ -171,7 +201,6 @@ func (w *whole) declare(t *testing.T) string {
 	for name, peer := range map[string]string{siteA: siteB, siteB: siteA} {
 		s, other := w.sites[name], w.sites[peer]
 		s.stack = smaller(t, name).
-			With("monitoring.enabled", false).
 			With("kafka.ca", string(s.kafka.CA())).
 			With("peerKafka.ca", []any{string(other.kafka.CA())}).
 			With("peerKafka.bootstrap", []any{other.address})

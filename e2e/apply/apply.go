@@ -138,6 +138,15 @@ func (s *Server) Delete(ctx context.Context, object map[string]any) error {
 	return client.Delete(ctx, u.GetName(), metav1.DeleteOptions{PropagationPolicy: &background})
 }
 
+// Evict asks for a pod to go, as the drain of a node does. Its disruption budget may refuse it: too many requests.
+func (s *Server) Evict(ctx context.Context, namespace, pod string) error {
+	eviction := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "policy/v1", "kind": "Eviction", "metadata": map[string]any{"name": pod, "namespace": namespace},
+	}}
+	_, err := s.objects.Resource(schema.GroupVersionResource{Version: "v1", Resource: "pods"}).Namespace(namespace).Create(ctx, eviction, metav1.CreateOptions{}, "eviction")
+	return err
+}
+
 // List reads objects of a kind into T, such as corev1.Pod.
 func List[T any](ctx context.Context, s *Server, kind schema.GroupVersionKind, namespace, selector string) ([]T, error) {
 	client, err := s.client(kind, namespace)

@@ -1,0 +1,309 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/comptech-lab/redis-wal/components/site"
+	"github.com/comptech-lab/redis-wal/e2e/binaries"
+	"github.com/comptech-lab/redis-wal/render"
+	"github.com/comptech-lab/redis-wal/stacks"
+)
+
+// rate is how many operations a second are written while something is done to the sites.
+const rate = 300
+
+// under does something while applications write at dc, and proves afterwards that both sites are equal. No write may fail.
+func (w *whole) under(t *testing.T, do func() string) string {
+	t.Helper()
+	w.traffic.Begin(rate)
+	said := do()
+	_, slowest, err := w.traffic.End(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("%s; the slowest write took %.2f s; %s", said, slowest.Seconds(), w.equal(t))
+}
+
+// without measures, until stop, the longest time without a primary of a site: one that answers as one.
+type without struct {
+	stop  context.CancelFunc
+	done  sync.WaitGroup
+	worst time.Duration
+}
+
+func (s *wholeSite) withoutPrimary(t *testing.T) *without {
+	ctx, stop := context.WithCancel(t.Context())
+	m := &without{stop: stop}
+	m.done.Go(func() {
+		tick := time.NewTicker(50 * time.Millisecond)
+		defer tick.Stop()
+		last := time.Now()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			if primaries, _, _ := s.roles(ctx, t); len(primaries) > 0 {
+				m.worst, last = max(m.worst, time.Since(last)), time.Now()
+			}
+		}
+	})
+	return m
+}
+
+func (m *without) end() time.Duration {
+	m.stop()
+	m.done.Wait()
+	return m.worst
+}
+
+// primaryPod is the pod of the primary.
+func (s *wholeSite) primaryPod(t *testing.T) corev1.Pod {
+	t.Helper()
+	primaries, _, err := s.roles(t.Context(), t)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pods, err := s.pods(t.Context(), "redis")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range pods {
+		if len(primaries) == 1 && p.Status.PodIP == primaries[0] {
+			return p
+		}
+	}
+	t.Fatalf("primaries %v", primaries)
+	return corev1.Pod{}
+}
+
+// replaced deletes a pod as a drain or a person does, and waits until another one stands in its place and all is well.
+func (s *wholeSite) replaced(t *testing.T, p corev1.Pod) {
+	t.Helper()
+	if err := s.server.Delete(t.Context(), object("v1", "Pod", p.Namespace, p.Name, nil)); err != nil {
+		t.Fatal(err)
+	}
+	s.gone(t, p)
+	s.well(t)
+}
+
+// gone waits until a pod is gone: one of its name is another one.
+func (s *wholeSite) gone(t *testing.T, p corev1.Pod) {
+	t.Helper()
+	s.eventually(t, func(ctx context.Context) error {
+		now, err := read[corev1.Pod](ctx, s.deployed, "v1", "Pod", p.Name)
+		if err == nil && now.UID == p.UID {
+			err = fmt.Errorf("%s is still there", p.Name)
+		}
+		if apierrors.IsNotFound(err) {
+			err = nil
+		}
+		return err
+	})
+}
+
+// well waits until everything of a site is ready.
+func (s *wholeSite) well(t *testing.T) {
+	t.Helper()
+	s.ready(t)
+	s.onePrimary(t)
+	s.sentinelsAgree(t)
+	s.appliersReady(t)
+}
+
+func (w *whole) primaryDeleted(t *testing.T) string {
+	return w.under(t, func() string {
+		s := w.sites[siteA]
+		m := s.withoutPrimary(t)
+		s.replaced(t, s.primaryPod(t))
+		return fmt.Sprintf("%.1f s without a primary", m.end().Seconds())
+	})
+}
+
+// evictions goes through all pods at dc as the drain of a node does. While one is on its way its like may not be evicted.
+func (w *whole) evictions(t *testing.T) string {
+	return w.under(t, func() string {
+		s, evicted, refused := w.sites[siteA], 0, 0
+		for _, part := range []func(context.Context) ([]corev1.Pod, error){
+			func(ctx context.Context) ([]corev1.Pod, error) { return s.pods(ctx, "redis") },
+			func(ctx context.Context) ([]corev1.Pod, error) { return s.pods(ctx, "sentinel") },
+			s.appliers,
+		} {
+			pods, err := part(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, p := range pods {
+				s.eventually(t, func(ctx context.Context) error { return s.server.Evict(ctx, p.Namespace, p.Name) }) // its budget may not have seen yet that all are well
+				evicted++
+				if i+1 < len(pods) {
+					other := pods[i+1]
+					if err := s.server.Evict(t.Context(), other.Namespace, other.Name); apierrors.IsTooManyRequests(err) {
+						refused++
+					} else if err == nil {
+						t.Errorf("%s could be evicted while %s was on its way", other.Name, p.Name)
+					} else {
+						t.Fatal(err)
+					}
+				}
+				s.gone(t, p)
+				s.well(t)
+			}
+		}
+		return fmt.Sprintf("%d evicted, %d refused at the same time", evicted, refused)
+	})
+}
+
+// redisRestarted is a planned restart of all Redis at dc: the replicas, and then the primary, which hands over before it ends.
+func (w *whole) redisRestarted(t *testing.T) string {
+	return w.under(t, func() string {
+		s := w.sites[siteA]
+		m := s.withoutPrimary(t)
+		primary := s.primaryPod(t)
+		pods, err := s.pods(t.Context(), "redis")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range pods {
+			if p.UID != primary.UID {
+				s.replaced(t, p)
+			}
+		}
+		s.replaced(t, primary)
+		return fmt.Sprintf("%.1f s without a primary", m.end().Seconds())
+	})
+}
+
+// change declares a site with something changed, as another `up` does.
+func (s *wholeSite) change(t *testing.T, change func(render.Stack) render.Stack) {
+	t.Helper()
+	s.stack = change(s.stack)
+	s.cfg = decode(t, s.stack)
+	graph, err := render.Program(s.stack, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.objects = nil
+	for _, r := range graph.Objects() {
+		if r.Object["kind"] == "Job" {
+			s.checkJob = r.Object
+		} else {
+			s.objects = append(s.objects, r.Object)
+		}
+	}
+	s.applyAll(t, pulumiOwner, s.objects)
+}
+
+// rolledOut waits until all appliers are of what is declared now.
+func (s *wholeSite) rolledOut(t *testing.T) {
+	t.Helper()
+	s.eventually(t, func(ctx context.Context) error {
+		d, err := read[appsv1.Deployment](ctx, s.deployed, "apps/v1", "Deployment", site.NamesOf(s.cfg.Args).Applier)
+		if err != nil {
+			return err
+		}
+		if st := d.Status; st.ObservedGeneration < d.Generation || st.UpdatedReplicas != *d.Spec.Replicas || st.ReadyReplicas != *d.Spec.Replicas || st.Replicas != *d.Spec.Replicas {
+			return fmt.Errorf("%d of %d appliers are new, %d are ready of %d", st.UpdatedReplicas, *d.Spec.Replicas, st.ReadyReplicas, st.Replicas)
+		}
+		return nil
+	})
+	s.appliersReady(t)
+}
+
+func (w *whole) applierRolled(t *testing.T) string {
+	bin, err := binaries.Dir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	image := w.sites[siteA].cfg.Applier.Image + "-next"
+	if err := w.up.LoadBinary(t.Context(), filepath.Join(bin, "redis-applier"), image); err != nil {
+		t.Fatal(err)
+	}
+	return w.under(t, func() string {
+		w.each(func(s *wholeSite) {
+			s.change(t, func(stack render.Stack) render.Stack { return stack.With("applier.image", image) })
+			s.rolledOut(t)
+		})
+		return "at both sites"
+	})
+}
+
+func (w *whole) appliersScaled(t *testing.T) string {
+	return w.under(t, func() string {
+		for _, n := range []int{5, 3} {
+			w.each(func(s *wholeSite) {
+				s.change(t, func(stack render.Stack) render.Stack { return stack.With("applier.replicas", n) })
+				s.rolledOut(t)
+			})
+		}
+		return "at both sites"
+	})
+}
+
+// kafkaPasswords gives every Kafka user of the system another password, the producers' aside, at both sites. Nobody is restarted but the mirrors.
+func (w *whole) kafkaPasswords(t *testing.T) string {
+	said := w.under(t, func() string {
+		before := map[types.UID]bool{}
+		w.each(func(s *wholeSite) {
+			pods, err := s.appliers(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, p := range pods {
+				before[p.UID] = true
+			}
+		})
+		changed := 0
+		for name, peer := range map[string]string{siteA: siteB, siteB: siteA} {
+			s := w.sites[name]
+			secrets := secretsOf(name, peer, s.cfg)
+			for _, one := range stacks.SecretsOf(s.cfg) {
+				if low := strings.ToLower(one.Key); strings.Contains(low, "kafkapassword") && !strings.Contains(low, "producer") {
+					secrets[one.Key] += "-and-new"
+					changed++
+				}
+			}
+			s.change(t, func(stack render.Stack) render.Stack { return stack.WithSecrets(secrets) })
+		}
+		w.kafkaIsReady(t)
+		w.each(func(s *wholeSite) {
+			s.appliersReady(t)
+			pods, err := s.appliers(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, p := range pods {
+				if !before[p.UID] {
+					t.Errorf("%s at %s was made anew", p.Name, s.site.Name)
+				}
+			}
+		})
+		return fmt.Sprintf("%d at both sites, no applier anew", changed)
+	})
+	return said
+}
+
+func (w *whole) denied(t *testing.T) string {
+	w.each(func(s *wholeSite) {
+		lines, err := s.kafka.Denied()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, line := range lines {
+			t.Errorf("%s: %s", s.site.Name, line)
+		}
+	})
+	return "at both sites"
+}
