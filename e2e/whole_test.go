@@ -278,12 +278,14 @@ func isReady(o map[string]any) error {
 	if err != nil {
 		return err
 	}
-	for _, c := range conditions {
+	for _, c := range conditions { // one, as Strimzi writes it
 		c, _ := c.(map[string]any)
-		if c["type"] == "Ready" && c["status"] == "True" {
-			return nil
+		if c["type"] != "Ready" || c["status"] != "True" {
+			return fmt.Errorf("%s: %v", apply.Name(o), c["message"])
 		}
-		return fmt.Errorf("%s: %v", apply.Name(o), c["message"])
+	}
+	if len(conditions) > 0 {
+		return nil
 	}
 	return fmt.Errorf("%s has no status", apply.Name(o))
 }
