@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/comptech-lab/redis-wal/components/site"
+	"github.com/comptech-lab/redis-wal/internal/strict"
 )
 
 // Argo says how the manifests for Argo CD are rendered. A deployment by Pulumi takes no notice of it.
@@ -104,8 +105,8 @@ func (a Argo) problems(of site.Args) error {
 	for _, id := range slices.Sorted(maps.Keys(a.Store.Keys)) {
 		path, s := "argo.store.keys."+id, secrets[id]
 		switch {
-		case s.Name == "" && nearest(id, known) != "":
-			wrong("%s: no Secret of this site, did you mean %s?", path, nearest(id, known))
+		case s.Name == "" && strict.Nearest(id, known) != "":
+			wrong("%s: no Secret of this site, did you mean %s?", path, strict.Nearest(id, known))
 		case s.Name == "":
 			wrong("%s: no Secret of this site; they are %s", path, strings.Join(known, ", "))
 		case s.CopyOf != "":

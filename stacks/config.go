@@ -8,6 +8,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"github.com/comptech-lab/redis-wal/components/site"
+	"github.com/comptech-lab/redis-wal/internal/strict"
 )
 
 // SiteKey is the configuration key of the one object that describes a stack.
@@ -58,11 +59,11 @@ func (c Config) WithDefaults() Config {
 // values that cannot work, each with its path and what to write instead.
 func Decode(text string) (Config, error) {
 	var c Config
-	problems := decode(text, &c)
+	problems := strict.Decode(text, &c)
 	c = c.WithDefaults()
 	c.ReaderSHA256 = c.SecretSource.ReaderSHA256
-	problems.addUnlessKnown(c.problems())
-	return c, problems.err()
+	problems.AddUnlessKnown(c.problems())
+	return c, problems.Err()
 }
 
 // problems are what is wrong with the site and with how this stack reaches its cluster.
@@ -94,7 +95,7 @@ func read(ctx *pulumi.Context) (Config, error) {
 	}
 	c, err := Decode(text)
 	if err != nil {
-		return Config{}, fmt.Errorf("the configuration in Pulumi.%s.yaml cannot be used:\n%w", ctx.Stack(), prefixed(ctx.Project()+":"+SiteKey+": ", err))
+		return Config{}, fmt.Errorf("the configuration in Pulumi.%s.yaml cannot be used:\n%w", ctx.Stack(), strict.Prefixed(ctx.Project()+":"+SiteKey+": ", err))
 	}
 	if c.SecretSource.Source == SourceConfig {
 		if c.Secrets, err = readSecrets(ctx, c); err != nil {

@@ -99,7 +99,7 @@ type Log struct {
 	// Topic is the log's topic: a DNS label of at most 39 characters. The topics <topic>.attest, <topic>.dlq and
 	// <topic>.fenced and the names of users, groups and mirror derive from it.
 	Topic string `json:"topic"`
-	// Partitions is the log's partition count, fixed for the life of the topic.
+	// Partitions is the log's partition count, fixed for the life of the topic. Required.
 	Partitions int `json:"partitions"`
 	// Retention is how long records are kept, such as 168h. It bounds how long a site may be away.
 	Retention time.Duration `json:"retention"`

@@ -1,4 +1,7 @@
-package stacks
+// Package strict reads plain values, such as JSON, into structs by their json tags, for what a person wrote: it goes on after a problem, says where it is,
+// takes no unknown field for a harmless one, and reads durations. The configuration of a stack and the arguments that come from programs in other languages
+// are read by it, so that both hear the same.
+package strict
 
 import (
 	"encoding/json"
@@ -10,13 +13,14 @@ import (
 	"time"
 )
 
-// problems are what is wrong with a configuration, in order.
-type problems struct {
+// Problems are what is wrong with the values, in order.
+type Problems struct {
 	list  []error
 	paths []string
 }
 
-func (p *problems) add(path, format string, args ...any) {
+// Add adds one, at the path of its field, such as redis.replicas.
+func (p *Problems) Add(path, format string, args ...any) {
 	if path == "" {
 		path = "(the object itself)"
 	}
@@ -24,9 +28,9 @@ func (p *problems) add(path, format string, args ...any) {
 	p.list = append(p.list, fmt.Errorf("%s: "+format, append([]any{path}, args...)...))
 }
 
-// addUnlessKnown adds the errors joined in err, except about fields that could not be read: those have their default now.
-func (p *problems) addUnlessKnown(err error) {
-	for _, e := range leaves(err) {
+// AddUnlessKnown adds the errors joined in err, except about fields that could not be read: those have their default now.
+func (p *Problems) AddUnlessKnown(err error) {
+	for _, e := range Leaves(err) {
 		path, _, _ := strings.Cut(e.Error(), ": ")
 		known := slices.ContainsFunc(p.paths, func(k string) bool { return path == k || strings.HasPrefix(path, k+".") })
 		if !known {
@@ -35,10 +39,11 @@ func (p *problems) addUnlessKnown(err error) {
 	}
 }
 
-func (p *problems) err() error { return errors.Join(p.list...) }
+// Err is all of them, joined; nil = there is none.
+func (p *Problems) Err() error { return errors.Join(p.list...) }
 
-// leaves are the single errors of joined ones.
-func leaves(err error) []error {
+// Leaves are the single errors of joined ones.
+func Leaves(err error) []error {
 	if err == nil {
 		return nil
 	}
@@ -48,36 +53,35 @@ func leaves(err error) []error {
 	}
 	var out []error
 	for _, e := range joined.Unwrap() {
-		out = append(out, leaves(e)...)
+		out = append(out, Leaves(e)...)
 	}
 	return out
 }
 
-// prefixed puts a prefix before each of the joined errors.
-func prefixed(prefix string, err error) error {
+// Prefixed puts a prefix before each of the joined errors.
+func Prefixed(prefix string, err error) error {
 	var out []error
-	for _, e := range leaves(err) {
+	for _, e := range Leaves(err) {
 		out = append(out, fmt.Errorf("  %s%w", prefix, e))
 	}
 	return errors.Join(out...)
 }
 
-// decode reads JSON into dst by its json tags. Unlike encoding/json it goes on after a problem, knows where it is, takes no
-// unknown field for a harmless one, and reads durations.
-func decode(text string, dst any) *problems {
-	p := &problems{}
+// Decode reads JSON into dst, a pointer to a struct, by its json tags.
+func Decode(text string, dst any) *Problems {
+	p := &Problems{}
 	d := json.NewDecoder(strings.NewReader(text))
 	d.UseNumber()
 	var value any
 	if err := d.Decode(&value); err != nil {
-		p.add("", "is not an object: %v", err)
+		p.Add("", "is not an object: %v", err)
 		return p
 	}
 	p.decode("", value, reflect.ValueOf(dst).Elem())
 	return p
 }
 
-func (p *problems) decode(path string, value any, dst reflect.Value) {
+func (p *Problems) decode(path string, value any, dst reflect.Value) {
 	if value == nil {
 		return // as if the field were not there
 	}
@@ -85,7 +89,7 @@ func (p *problems) decode(path string, value any, dst reflect.Value) {
 		text, _ := value.(string)
 		d, err := time.ParseDuration(text)
 		if err != nil {
-			p.add(path, "%s: want a duration such as 10s, 5m or 168h", show(value))
+			p.Add(path, "%s: want a duration such as 10s, 5m or 168h", show(value))
 			return
 		}
 		dst.SetInt(int64(d))
@@ -98,14 +102,14 @@ func (p *problems) decode(path string, value any, dst reflect.Value) {
 	case reflect.Struct:
 		object, ok := value.(map[string]any)
 		if !ok {
-			p.add(path, "%s: want an object with fields", show(value))
+			p.Add(path, "%s: want an object with fields", show(value))
 			return
 		}
 		p.decodeStruct(path, object, dst)
 	case reflect.Slice:
 		list, ok := value.([]any)
 		if !ok {
-			p.add(path, "%s: want a list", show(value))
+			p.Add(path, "%s: want a list", show(value))
 			return
 		}
 		dst.Set(reflect.MakeSlice(dst.Type(), len(list), len(list)))
@@ -115,7 +119,7 @@ func (p *problems) decode(path string, value any, dst reflect.Value) {
 	case reflect.Map:
 		object, ok := value.(map[string]any)
 		if !ok {
-			p.add(path, "%s: want an object", show(value))
+			p.Add(path, "%s: want an object", show(value))
 			return
 		}
 		dst.Set(reflect.MakeMap(dst.Type()))
@@ -127,14 +131,14 @@ func (p *problems) decode(path string, value any, dst reflect.Value) {
 	case reflect.String:
 		text, ok := value.(string)
 		if !ok {
-			p.add(path, "%s: want text (put it in quotes)", show(value))
+			p.Add(path, "%s: want text (put it in quotes)", show(value))
 			return
 		}
 		dst.SetString(text)
 	case reflect.Bool:
 		on, ok := value.(bool)
 		if !ok {
-			p.add(path, "%s: want true or false, without quotes", show(value))
+			p.Add(path, "%s: want true or false, without quotes", show(value))
 			return
 		}
 		dst.SetBool(on)
@@ -142,16 +146,16 @@ func (p *problems) decode(path string, value any, dst reflect.Value) {
 		number, ok := value.(json.Number)
 		n, err := number.Int64()
 		if !ok || err != nil {
-			p.add(path, "%s: want a whole number, without quotes", show(value))
+			p.Add(path, "%s: want a whole number, without quotes", show(value))
 			return
 		}
 		dst.SetInt(n)
 	default:
-		panic(fmt.Sprintf("stacks: a config field of kind %s at %s", dst.Kind(), path)) // a mistake in the struct; every test would hit it
+		panic(fmt.Sprintf("strict: a field of kind %s at %s", dst.Kind(), path)) // a mistake in the struct; every test would hit it
 	}
 }
 
-func (p *problems) decodeStruct(path string, object map[string]any, dst reflect.Value) {
+func (p *Problems) decodeStruct(path string, object map[string]any, dst reflect.Value) {
 	fields := jsonFields(dst)
 	names := make([]string, 0, len(fields))
 	for name := range fields {
@@ -172,10 +176,10 @@ func (p *problems) decodeStruct(path string, object map[string]any, dst reflect.
 		switch {
 		case ok:
 			p.decode(at, object[k], field)
-		case nearest(k, names) != "":
-			p.add(at, "unknown field, did you mean %s?", strings.TrimSuffix(at, k)+nearest(k, names))
+		case Nearest(k, names) != "":
+			p.Add(at, "unknown field, did you mean %s?", strings.TrimSuffix(at, k)+Nearest(k, names))
 		default:
-			p.add(at, "unknown field; known are %s", strings.Join(names, ", "))
+			p.Add(at, "unknown field; known are %s", strings.Join(names, ", "))
 		}
 	}
 }
@@ -206,8 +210,8 @@ func show(value any) string {
 	return string(text)
 }
 
-// nearest is the name that word was probably meant to be; empty = none is near.
-func nearest(word string, names []string) string {
+// Nearest is the name that word was probably meant to be; empty = none is near.
+func Nearest(word string, names []string) string {
 	best, least := "", 3
 	for _, name := range names {
 		d := distance(strings.ToLower(word), strings.ToLower(name))
