@@ -25,19 +25,22 @@ import (
 // TypeToken is the component's type. It is part of every URN: changing it replaces a database.
 const TypeToken = "redis-wal:index:Site"
 
-// Site is a declared site.
+// Site is one whole site: a Redis, the log that it is filled from, the mirror that brings the peer's part of the log, the appliers, and the check that both
+// sites agree.
 type Site struct {
 	pulumi.ResourceState
 	kube.Children
 
-	// Sentinel is the address of the Sentinels, host:port, and Master the primary's name there.
+	// Sentinel is the address of the Sentinels, host:port.
 	Sentinel pulumi.StringOutput `pulumi:"sentinel"`
-	Master   pulumi.StringOutput `pulumi:"master"`
+	// Master is the primary's name at the Sentinels.
+	Master pulumi.StringOutput `pulumi:"master"`
 	// Reader is the name of the Secret with the username and password of applications that read.
 	Reader pulumi.StringOutput `pulumi:"reader"`
-	// Bootstrap is the address of this site's Kafka, and Log the topic to append to.
+	// Bootstrap is the address of this site's Kafka.
 	Bootstrap pulumi.StringOutput `pulumi:"bootstrap"`
-	Log       pulumi.StringOutput `pulumi:"log"`
+	// Log is the topic to append to.
+	Log pulumi.StringOutput `pulumi:"log"`
 	// Producers are the Kafka users of the producers, by the producer's name. The Secret with a user's password is
 	// <user>-password in the namespace of Kafka.
 	Producers pulumi.StringMapOutput `pulumi:"producers"`

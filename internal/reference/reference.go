@@ -125,7 +125,7 @@ func (d *describer) field(path string, v reflect.Value, doc string) {
 func (d *describer) doc(of reflect.Type, field string) string {
 	pkg := of.PkgPath()
 	if d.docs[pkg] == nil {
-		docs, err := comments(filepath.Join(d.root, filepath.FromSlash(strings.TrimPrefix(pkg, module))))
+		docs, err := Comments(filepath.Join(d.root, filepath.FromSlash(strings.TrimPrefix(pkg, module))))
 		if err != nil {
 			d.errs = append(d.errs, err)
 		}
@@ -139,8 +139,8 @@ func (d *describer) doc(of reflect.Type, field string) string {
 	return strings.TrimPrefix(strings.TrimPrefix(doc, "is "), "are ")
 }
 
-// comments are the comments of all struct fields of a package, on one line each.
-func comments(dir string) (map[string]string, error) {
+// Comments are the comments of all structs of a package (Type) and of their fields (Type.Field), on one line each. The package is a folder of Go source.
+func Comments(dir string) (map[string]string, error) {
 	out := map[string]string{}
 	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
 	if err != nil {
@@ -152,6 +152,11 @@ func comments(dir string) (map[string]string, error) {
 			return nil, err
 		}
 		ast.Inspect(file, func(n ast.Node) bool {
+			if d, ok := n.(*ast.GenDecl); ok && len(d.Specs) == 1 {
+				if spec, ok := d.Specs[0].(*ast.TypeSpec); ok {
+					out[spec.Name.Name] = strings.Join(strings.Fields(d.Doc.Text()), " ")
+				}
+			}
 			spec, ok := n.(*ast.TypeSpec)
 			if !ok {
 				return true
