@@ -52,7 +52,8 @@ test: deps ## everything that must be true of a commit
 	cd release && go vet ./... && go test -shuffle=on -count=1 ./...
 
 .PHONY: test-engine
-test-engine: engine-tools ## the real Pulumi engine on both stacks, with a stand-in for the provider plugin: preview, up, update, refresh, destroy
+test-engine: engine-tools engine-languages ## the real Pulumi engine on both stacks and on the examples, with a stand-in for the provider plugin: preview, up, update, refresh, destroy
+	cd plugin && go vet ./... && go test -count=1 -timeout 20m ./...
 	REDIS_WAL_ENGINE_TOOLS=$(CURDIR)/bin/engine go test -count=1 -timeout 20m ./engine/...
 	REDIS_WAL_ENGINE_TOOLS=$(CURDIR)/bin/engine go test -count=1 -run OneAfterTheOther ./lab
 	REDIS_WAL_ENGINE_TOOLS=$(CURDIR)/bin/engine go test -count=1 -timeout 20m ./preview/...
@@ -107,6 +108,27 @@ bin/engine/language-host: tools/pulumi-language-go/go.mod tools/pulumi-language-
 bin/engine/pulumi-language-go: tools/pulumi-language-go/host.sh bin/engine/language-host
 	install -m 755 $< $@
 
+.PHONY: engine-languages
+engine-languages: bin/engine/pulumi-language-yaml bin/engine/pulumi-language-nodejs ## the same for YAML and TypeScript; the SDK of the plugin for TypeScript needs npm, and without it that example is skipped
+	@if command -v node >/dev/null && command -v npm >/dev/null; then $(MAKE) --no-print-directory bin/engine/typescript/.installed; \
+	else echo 'node and npm are not here: the example in TypeScript will not be run' >&2; fi
+
+bin/engine/pulumi-language-yaml: tools/pulumi-language-yaml/go.mod tools/pulumi-language-yaml/go.sum
+	cd tools/pulumi-language-yaml && go build -ldflags '-s -w' -o ../../$@ github.com/pulumi/pulumi-yaml/cmd/pulumi-language-yaml
+	@touch $@
+
+bin/engine/pulumi-language-nodejs: tools/pulumi-language-nodejs/go.mod tools/pulumi-language-nodejs/go.sum
+	cd tools/pulumi-language-nodejs && go build -ldflags '-s -w' -o ../../$@ github.com/pulumi/pulumi/sdk/v3/nodejs/cmd/pulumi-language-nodejs
+	@touch $@
+
+# What `pulumi install` makes in the folder of the example. No script of a package runs: that of @pulumi/kubernetes would fetch its plugin.
+bin/engine/typescript/.installed: examples/typescript/package.json examples/typescript/package-lock.json plugin/schema.json
+	mkdir -p $(@D) && cp examples/typescript/package*.json $(@D)
+	cd plugin && go run ./internal/typescript -out ../$(@D)/sdks/comptech-lab-redis-wal
+	cd $(@D) && npm ci --ignore-scripts --no-audit --no-fund && node node_modules/typescript/bin/tsc -p sdks/comptech-lab-redis-wal && \
+		cp sdks/comptech-lab-redis-wal/package.json sdks/comptech-lab-redis-wal/bin/
+	@touch $@
+
 .PHONY: test-operator
 test-operator: deps ## the declared Redis as the real Redis operator makes it, and every pod against Pod Security "restricted"
 	cd e2e/operator && go vet ./... && go test -count=1 ./...
@@ -126,9 +148,9 @@ check: ## what a reviewer would say first: format, linters and walls, tidy modul
 	$(TOOL) gofumpt -l . | { ! grep .; }
 	$(TOOL) golangci-lint run ./...
 	$(TOOL) actionlint
-	for m in e2e e2e/operator release; do (cd $$m && go tool -modfile=$(CURDIR)/tools/go.mod golangci-lint run --config $(CURDIR)/.golangci.yml ./...) || exit 1; done
+	for m in e2e e2e/operator release plugin; do (cd $$m && go tool -modfile=$(CURDIR)/tools/go.mod golangci-lint run --config $(CURDIR)/.golangci.yml ./...) || exit 1; done
 	go mod tidy -diff
-	for m in e2e e2e/operator examples/two-sites release; do (cd $$m && go mod tidy -diff) || exit 1; done
+	for m in e2e e2e/operator examples/two-sites release plugin; do (cd $$m && go mod tidy -diff) || exit 1; done
 
 .PHONY: bench
 bench: deps build ## speed, memory and size in one table, each beside its target and a peer in the same run (under five minutes)
@@ -139,11 +161,12 @@ fuzz: ## a minute for each fuzz test
 	@for f in $$(grep -rhoE 'func (Fuzz[A-Za-z]+)' wal/*_test.go | sed 's/func //'); do go test -run '^$$' -fuzz "^$$f$$" -fuzztime 60s ./wal || exit 1; done
 
 .PHONY: golden
-golden: ## write the golden resource graphs, the reference tables and the rendered manifests anew; review the diff
+golden: ## write the golden resource graphs, the reference tables, the plugin's schema and the rendered manifests anew; review the diff
 	go test ./stacks/... ./components/... -update
 	go test ./applier/config ./applier/internal/app -run Reference -p 1 -update
 	go test ./applier/internal/fencemodel -run EveryRuleIsNeeded -update
 	go test ./internal/api -update
+	cd plugin && go test . -update
 	$(MAKE) render
 
 .PHONY: golden-engine

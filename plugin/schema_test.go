@@ -99,11 +99,11 @@ func described(t *testing.T) schema.PackageSpec {
 	of := d.comments(reflect.TypeFor[site.Site]())
 	component := schema.ResourceSpec{
 		IsComponent:    true,
-		ObjectTypeSpec: schema.ObjectTypeSpec{Description: strings.TrimPrefix(of["Site"], "Site is "), Properties: map[string]schema.PropertySpec{}},
+		ObjectTypeSpec: schema.ObjectTypeSpec{Description: without("Site", of["Site"]), Properties: map[string]schema.PropertySpec{}},
 	}
 	component.InputProperties, component.RequiredInputs = d.properties("", reflect.TypeFor[siteInputs](), true)
 	component.InputProperties[secretsInput] = schema.PropertySpec{
-		TypeSpec: schema.TypeSpec{Ref: d.secrets()}, Description: d.entries[secretsInput].Doc, Secret: true,
+		TypeSpec: schema.TypeSpec{Ref: d.secrets()}, Description: capital(d.entries[secretsInput].Doc), Secret: true,
 	}
 	for _, f := range reflect.VisibleFields(reflect.TypeFor[site.Site]()) {
 		name := f.Tag.Get("pulumi")
@@ -145,7 +145,7 @@ func (d *describer) properties(path string, of reflect.Type, top bool) (out map[
 		if !ok {
 			d.t.Errorf("%s.%s: package reference does not know %s", of, f.Name, path+name)
 		}
-		text := strings.ToUpper(e.Doc[:1]) + e.Doc[1:]
+		text := capital(e.Doc)
 		if e.Value != "" && e.Value != reference.Required && !d.shared(of) {
 			text += " Default: " + e.Value + "."
 		}
@@ -249,5 +249,7 @@ func typeToken(name string) string { return fmt.Sprintf("%s:index:%s", Name, nam
 func without(name, doc string) string {
 	doc = strings.TrimPrefix(doc, name+" ")
 	doc = strings.TrimPrefix(strings.TrimPrefix(doc, "is "), "are ")
-	return strings.ToUpper(doc[:1]) + doc[1:]
+	return capital(doc)
 }
+
+func capital(text string) string { return strings.ToUpper(text[:1]) + text[1:] }

@@ -31,9 +31,9 @@ type Options struct {
 	Project string
 	// Name is the project's name there; empty = that of this project.
 	Name string
-	// Tools is the folder with the CLI (pulumi) and the language host (pulumi-language-go): bin/engine after `make engine-tools`.
+	// Tools is the folder with the CLI (pulumi) and the language hosts (pulumi-language-go, ...): bin/engine after `make engine-tools`.
 	Tools string
-	// Program is the binary of the Pulumi program; see [Build].
+	// Program is the binary of the Pulumi program; see [Build]. Empty = the program is in another language than Go.
 	Program string
 	// Env are more variables for the CLI and the program, as KEY=value.
 	Env []string
@@ -62,6 +62,9 @@ func New(opts Options) (*Workspace, error) {
 	}
 	return w, os.WriteFile(w.path("project", "Pulumi.yaml"), content, 0o600)
 }
+
+// Project is the folder where the CLI runs, with a copy of Pulumi.yaml. What else a program consists of that is not a binary is put there.
+func (w *Workspace) Project() string { return w.path("project") }
 
 func (w *Workspace) path(parts ...string) string {
 	return filepath.Join(append([]string{w.opts.Dir}, parts...)...)
