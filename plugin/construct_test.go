@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -88,12 +89,11 @@ func (e *engine) plugin(t *testing.T) rpc.ResourceProviderClient {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		conn.Close()
+		closed := conn.Close()
 		server.Stop()
-		if err := <-done; err != nil {
+		if err := errors.Join(closed, <-done, host.EngineConn().Close()); err != nil {
 			t.Error(err)
 		}
-		host.EngineConn().Close()
 	})
 	return rpc.NewResourceProviderClient(conn)
 }
