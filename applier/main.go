@@ -37,6 +37,8 @@ const usage = `usage: redis-applier COMMAND
   check --deep     and compare their data, key by key
   takeover         [--json] make this site the writer if the other one is down, seen from two places; for a scheduler
   ctl              serve this site to an operator's program on stdin and stdout
+  dial [--tls] HOST:PORT...
+                   say whether these addresses are reached from here; a line of JSON for each. $DIAL_CA: the certificates that are believed
   print-config     print the environment that run would go by, defaults included, or all that is wrong with it
   version          print the version
 
@@ -52,6 +54,7 @@ EXIT STATUS
   run:    0 stopped, 1 start me again, 2 usage or configuration, 4 stopped while every owned partition was halted
   takeover: 0 nothing to do, 1 refused, 2 could not tell (usage and configuration included), 3 begun and not ended: run it again, 4 taken over
   ctl:    0 its input has ended, or it was told to stop, 1 the stream broke, 2 configuration
+  dial:   0 all are reached, 1 one is not, 2 usage
   print-config: 0 printed, 2 configuration
   check:  0 converged, 1 diverged or (--deep) keys differ, 2 could not tell (usage and configuration included)
 `
@@ -82,6 +85,8 @@ func run(ctx context.Context, args []string, lookup config.Lookup, stdin io.Read
 		return runTakeover(ctx, lookup, len(rest) == 1, stdout, stderr)
 	case command == "ctl" && len(rest) == 0:
 		return runCtl(ctx, lookup, stdin, stdout, stderr)
+	case command == "dial":
+		return runDial(ctx, rest, lookup, stdout, stderr)
 	case command == "print-config" && len(rest) == 0:
 		return printConfig(lookup, stdout, stderr)
 	case command == "version" && len(rest) == 0:

@@ -6,6 +6,7 @@ import (
 	"embed"
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"slices"
 
 	"go.yaml.in/yaml/v3"
@@ -166,3 +167,6 @@ func whole(v any) any {
 	}
 	return v
 }
+
+// Files are the definitions themselves, for an API server that is to have them.
+func Files() fs.FS { return files }
