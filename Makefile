@@ -9,7 +9,7 @@ SMALL    := -trimpath -tags nethttpomithttp2 -gcflags=github.com/twmb/franz-go/p
 # What must not wait for the Kubernetes SDK, and is worth the race detector.
 LIGHT     = ./wal/... ./lab/strimzi ./lab/traffic ./applier/... ./converge/... ./writer/... ./reach/... ./walctl/... ./internal/... $(shell go list ./lab/internal/... | grep -vE 'lab/internal/(program|deploy)$$')
 # What is built on the generated SDK: instrumenting that takes minutes and finds nothing of ours.
-HEAVY    := ./components/... ./stacks/... ./render/... ./infra/... ./engine/standin ./preview/... ./lab ./lab/internal/program ./lab/internal/deploy
+HEAVY    := ./components/... ./stacks/... ./render/... ./infra/... ./engine/standin ./preview/... ./preflight/expect ./preflight/faults ./preflight ./lab ./lab/internal/program ./lab/internal/deploy
 RACE     := $(shell command -v gcc >/dev/null && echo -race)
 # KAFKA=real runs the lab on Apache Kafka and MirrorMaker 2, MIRROR=at-least-once its mirrors without transactions.
 REAL      = $(filter real,$(KAFKA))
@@ -191,6 +191,10 @@ e2e-apply: e2e-deps ## both stacks on two real Kubernetes clusters with the real
 e2e: KAFKA := real
 e2e: e2e-deps deps ## the whole system on two real Kubernetes clusters, with Apache Kafka and MirrorMaker 2 (root; the first time builds for minutes)
 	cd e2e && REDIS_WAL_E2E=whole go test -count=1 -timeout 60m -v -run '^TestWhole$$' .
+
+.PHONY: e2e-preflight
+e2e-preflight: e2e-deps ## walctl preflight finds each planted fault on a real Kubernetes cluster, with the shipped rights and no others (root, as e2e-apply)
+	cd e2e && REDIS_WAL_E2E=1 go test -count=1 -timeout 30m -v -run '^TestPreflight$$' .
 
 .PHONY: build
 build: ## bin/redis-applier and bin/walctl, static

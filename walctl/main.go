@@ -22,6 +22,6 @@ func main() {
 	terminal := func(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
 	os.Exit(command.Run(ctx, command.Env{
 		Args: os.Args[1:], Lookup: os.LookupEnv, ConfigFolder: os.UserConfigDir, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
-		Terminal: terminal(os.Stdin) && terminal(os.Stderr), Screen: terminal(os.Stdout), Now: time.Now, Open: open, Version: version,
+		Terminal: terminal(os.Stdin) && terminal(os.Stderr), Screen: terminal(os.Stdout), Now: time.Now, Open: open, Plugin: plugin, Version: version,
 	}))
 }

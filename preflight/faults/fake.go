@@ -286,7 +286,9 @@ func (f *Fake) reach(address, ca string) string {
 	}
 	labels := strings.Split(host, ".")
 	is := func(kind string) int {
-		return slices.IndexFunc(f.objects, func(o judge.Object) bool { return o.Kind() == kind && o.Name() == labels[0] && o.Namespace() == labels[1] })
+		return slices.IndexFunc(f.objects, func(o judge.Object) bool {
+			return o.Kind() == kind && o.Name() == labels[0] && o.Namespace() == labels[1]
+		})
 	}
 	if is("Service") < 0 {
 		return "dns"

@@ -134,7 +134,7 @@ func List() []Fault {
 			Plant: func(o *Objects, _ Around) {
 				o.add(operator("redis-operator", "original", nil, map[string]any{"image": "quay.io/spotahome/redis-operator:v1.3.0-rc1"}))
 			},
-			Want: []string{"redis-operator-twice " + operated},
+			Want: []string{"redis-operator-twice Deployment redis-operator/original"},
 		},
 
 		{Name: "there is no such storage class", Stack: func(s render.Stack) render.Stack { return ownClass(s).With("storage.class.name", "fast") }, Want: []string{"storage-class StorageClass fast"}},

@@ -177,7 +177,8 @@ func Healthy(stack render.Stack, a Around) (Objects, error) {
 					fields{"name": "peer", "port": 9094, "type": "loadbalancer", "tls": true, "authentication": fields{"type": "scram-sha-512"}},
 				},
 			},
-			"entityOperator": fields{"topicOperator": fields{}, "userOperator": fields{}},
+			// Not empty: server-side apply takes an empty object away with the last field that somebody took out of it.
+			"entityOperator": fields{"topicOperator": fields{"reconciliationIntervalMs": 60000}, "userOperator": fields{"reconciliationIntervalMs": 60000}},
 		},
 		"status": fields{"conditions": []any{fields{"type": "Ready", "status": "True"}}},
 	}))

@@ -254,17 +254,20 @@ func namespaces(w Want) []string {
 	return slices.DeleteFunc(slices.Compact(list), func(n string) bool { return n == "" })
 }
 
-// String is the query for people: get secrets redis/redis-auth.
+// String is the query for people: get secrets redis/redis-auth, list pods in kube-system with k8s-app=kube-dns.
 func (q Query) String() string {
-	verb, name := "list", q.Labels
+	what := inGroup(resource(q.Kind), q.Group)
 	if q.Name != "" {
-		verb, name = "get", q.Name
+		return "get " + what + " " + qualified(q.Namespace, q.Name)
 	}
-	out := verb + " " + inGroup(resource(q.Kind), q.Group)
-	if q.Namespace == "" && name == "" {
-		return out
+	out := "list " + what
+	if q.Namespace != "" {
+		out += " in " + q.Namespace
 	}
-	return out + " " + qualified(q.Namespace, name)
+	if q.Labels != "" {
+		out += " with " + q.Labels
+	}
+	return out
 }
 
 // String is the right for people: create topics.kafka.strimzi.io in kafka.

@@ -1,6 +1,7 @@
 package judge
 
 import (
+	"cmp"
 	"regexp"
 	"slices"
 	"strconv"
@@ -11,7 +12,7 @@ func itoa(n int) string { return strconv.Itoa(n) }
 
 func truth(b bool) string { return strconv.FormatBool(b) }
 
-// running are the Deployments that want at least one pod.
+// running are the Deployments that want at least one pod, by namespace and name.
 func (r *rules) running() (list []Object, ok bool) {
 	all, ok := r.read(deployments())
 	for _, d := range all {
@@ -19,6 +20,7 @@ func (r *rules) running() (list []Object, ok bool) {
 			list = append(list, d)
 		}
 	}
+	slices.SortFunc(list, func(a, b Object) int { return strings.Compare(a.String(), b.String()) })
 	return list, ok
 }
 
@@ -111,7 +113,12 @@ func (r *rules) redisOperator() {
 			group, _, _ := env(d, groupVariable)
 			remedy := w.set("redis.operatorGroup", group)
 			if group == "" {
-				remedy = w.kubectl() + " -n " + d.Namespace() + " set env deployment/" + d.Name() + " " + groupVariable + "=redis-wal; " + w.set("redis.operatorGroup", "redis-wal")
+				group = cmp.Or(w.Redis.OperatorGroup, "redis-wal")
+				remedy = w.kubectl() + " -n " + d.Namespace() + " set env deployment/" + d.Name() + " " + groupVariable + "=" + group
+				if w.Redis.OperatorGroup == "" {
+					remedy += "; " + w.set("redis.operatorGroup", group)
+				}
+				group = ""
 			}
 			r.add("redis-operator-group", d.String(), remedy, "it is the maintained fork, its %s is %s, and redis.operatorGroup is %s", groupVariable, orNothing(group), orNothing(w.Redis.OperatorGroup))
 		}

@@ -234,8 +234,8 @@ func (p probe) judge(r *rules, pod Object) {
 	for _, s := range pod.List("status", "containerStatuses") {
 		name := s.Text("name")
 		if reason := s.Text("state", "waiting", "reason"); unpulled(reason) {
-			r.add("image-pull", p.images[name], "push it under this name, or correct the name; if its registry asks who you are, images.pullSecrets", "%s cannot be pulled in %s: %s",
-				p.images[name], p.namespace, strings.TrimSuffix(reason+": "+s.Text("state", "waiting", "message"), ": "))
+			r.add("image-pull", p.images[name], "push it under this name, or correct the name; if its registry asks who you are, images.pullSecrets", "it cannot be pulled in %s: %s",
+				p.namespace, strings.TrimSuffix(reason+": "+s.Text("state", "waiting", "message"), ": "))
 			continue
 		}
 		if name != "dial" {

@@ -20,6 +20,8 @@ type Options struct {
 
 // Report is what was found.
 type Report struct {
+	// Version is that of the API server.
+	Version string
 	// Findings are in the order of [Rules].
 	Findings []Finding
 	// Left is what was not checked, and why.
@@ -83,7 +85,7 @@ func Judge(w Want, s Seen) Report {
 	r.storage()
 	r.rights()
 	r.objects()
-	return Report{Findings: sorted(r.out), Left: r.left}
+	return Report{Version: s.Version, Findings: sorted(r.out), Left: r.left}
 }
 
 // read gives what a query found. What may not be read is a finding, once; ok is false then, and where the kind is not served.
@@ -95,7 +97,7 @@ func (r *rules) read(q Query) (list []Object, ok bool) {
 	case errors.Is(a.Err, ErrForbidden):
 		if !r.told[q.String()] {
 			r.told[q.String()] = true
-			r.add("unread", q.String(), r.grant(), "who runs this may not %s", q)
+			r.add("unread", q.String(), r.grant(), "who runs this may not do that, so what depends on it is not known")
 		}
 		return nil, false
 	case a.Err != nil:

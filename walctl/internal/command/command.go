@@ -55,6 +55,7 @@ type Env struct {
 	Screen         bool // stdout is a terminal, and can be drawn anew
 	Now            func() time.Time
 	Open           Opener
+	Plugin         Plugin
 	// Look looks at a site; nil = reach.Look.
 	Look     func(ctx context.Context, t reach.Target) (ifdown.Seen, string)
 	Version  string
@@ -175,7 +176,7 @@ EXIT STATUS
 	f.StringVar(&p.context, "context", "", "the two sites that are meant, by their name in that file")
 	f.StringVar(&p.site, "site", "", "the site to ask, for verbs that ask one")
 	f.BoolVar(&p.json, "json", false, "one JSON object to stdout, and nothing else")
-	root.AddCommand(p.statusVerb(), p.cutoverVerb(), p.takeoverVerb(), p.failbackVerb(), p.bootstrapVerb(), p.listVerb(fencedList), p.listVerb(dlqList), p.checkVerb(), p.adoptVerb(), p.configVerb(), p.versionVerb(), p.drillVerb())
+	root.AddCommand(p.statusVerb(), p.cutoverVerb(), p.takeoverVerb(), p.failbackVerb(), p.bootstrapVerb(), p.listVerb(fencedList), p.listVerb(dlqList), p.checkVerb(), p.adoptVerb(), p.configVerb(), p.versionVerb(), p.drillVerb(), p.preflightVerb())
 	p.complete(root, "context", func(f *contexts.File) []string { return f.Names() })
 	p.complete(root, "site", p.siteNames)
 	return root

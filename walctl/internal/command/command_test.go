@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -203,6 +205,16 @@ func run(ctx context.Context, s *script, getenv func(string) string, args []stri
 			}
 			return ifdown.Answered, "it answers"
 		},
+		Plugin: func(_ context.Context, name string, args []string) (int, error) {
+			switch {
+			case slices.Contains(args, "--missing"):
+				return 0, fmt.Errorf("%s: %w", name, exec.ErrNotFound)
+			case slices.Contains(args, "--fails"):
+				return 2, nil
+			}
+			fmt.Fprintf(&out, "Usage: %s %q\n", name, args)
+			return 0, nil
+		},
 		Open: func(ctx context.Context, how contexts.Site) (command.Site, error) {
 			site := world.Site(how.Exec[0])
 			if site == nil {
@@ -252,7 +264,7 @@ func TestPageShowsWhatIsThere(t *testing.T) {
 			t.Errorf("walctl%s: got %d\n%s%s", m[1], code, stdout, stderr)
 		}
 	}
-	for _, verb := range []string{"status", "cutover", "takeover", "failback", "fenced list", "fenced show", "fenced replay", "fenced drop", "dlq list", "dlq show", "dlq replay", "dlq drop", "check", "drill", "config view", "config contexts", "config use", "version", "completion bash"} {
+	for _, verb := range []string{"status", "cutover", "takeover", "failback", "fenced list", "fenced show", "fenced replay", "fenced drop", "dlq list", "dlq show", "dlq replay", "dlq drop", "check", "drill", "preflight", "config view", "config contexts", "config use", "version", "completion bash"} {
 		if !seen[verb] {
 			t.Errorf("docs/walctl.md shows no `walctl %s`", verb)
 		}
