@@ -7,9 +7,9 @@ LDFLAGS  := -s -w -X main.version=$(VERSION)
 # kmsg is generated code for every message of Kafka's; inlining its helpers at each of their thousands of calls would cost 0.45 MB.
 SMALL    := -trimpath -tags nethttpomithttp2 -gcflags=github.com/twmb/franz-go/pkg/kmsg=-l
 # What must not wait for the Kubernetes SDK, and is worth the race detector.
-LIGHT     = ./wal/... ./lab/strimzi ./lab/traffic ./applier/... ./converge/... ./writer/... ./reach/... ./walctl/... ./internal/... $(shell go list ./lab/internal/... | grep -vE 'lab/internal/(program|deploy)$$')
+LIGHT     = ./preflight/judge ./wal/... ./lab/strimzi ./lab/traffic ./applier/... ./converge/... ./writer/... ./reach/... ./walctl/... ./internal/... $(shell go list ./lab/internal/... | grep -vE 'lab/internal/(program|deploy)$$')
 # What is built on the generated SDK: instrumenting that takes minutes and finds nothing of ours.
-HEAVY    := ./components/... ./stacks/... ./render/... ./infra/... ./engine/standin ./preview/... ./preflight/expect ./preflight/faults ./preflight ./lab ./lab/internal/program ./lab/internal/deploy
+HEAVY    := ./components/... ./stacks/... ./render/... ./infra/... ./engine/standin ./preview/... ./preflight ./preflight/expect ./preflight/faults ./preflight/kube ./lab ./lab/internal/program ./lab/internal/deploy
 RACE     := $(shell command -v gcc >/dev/null && echo -race)
 # KAFKA=real runs the lab on Apache Kafka and MirrorMaker 2, MIRROR=at-least-once its mirrors without transactions.
 REAL      = $(filter real,$(KAFKA))
@@ -167,6 +167,7 @@ golden: ## write the golden resource graphs, the reference tables, the plugin's 
 	go test ./applier/internal/fencemodel -run EveryRuleIsNeeded -update
 	go test ./internal/api -update
 	cd plugin && go test . -update
+	go test ./preflight -update
 	$(MAKE) render
 
 .PHONY: golden-engine
@@ -197,10 +198,11 @@ e2e-preflight: e2e-deps ## walctl preflight finds each planted fault on a real K
 	cd e2e && REDIS_WAL_E2E=1 go test -count=1 -timeout 30m -v -run '^TestPreflight$$' .
 
 .PHONY: build
-build: ## bin/redis-applier and bin/walctl, static
+build: ## bin/redis-applier, bin/walctl and bin/walctl-preflight, static
 	CGO_ENABLED=0 go build $(SMALL) -ldflags '$(LDFLAGS)' -o bin/redis-applier ./applier
 	CGO_ENABLED=0 go build $(SMALL) -ldflags '$(LDFLAGS)' -o bin/walctl ./walctl
-	@ls -l bin/redis-applier bin/walctl | awk '{printf "%s: %.1f MB\n", $$NF, $$5/1e6}'
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/walctl-preflight ./preflight
+	@ls -l bin/redis-applier bin/walctl bin/walctl-preflight | awk '{printf "%s: %.1f MB\n", $$NF, $$5/1e6}'
 
 .PHONY: image
 image: ## the container image (needs docker or podman)

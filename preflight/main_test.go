@@ -162,7 +162,7 @@ func TestShippedRights(t *testing.T) {
 		if code := run(t.Context(), []string{"--stack", name, "--dir", "..", "--rights"}, &out, &errs, nil); code != 0 {
 			t.Fatal(errs.String())
 		}
-		golden.Compare(t, filepath.Join("../clusters", name, "rights.yaml"), out.String())
+		golden.Compare(t, filepath.Join("rights", name+".yaml"), out.String())
 	}
 }
 

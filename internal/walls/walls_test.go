@@ -32,6 +32,7 @@ func TestWalls(t *testing.T) {
 		},
 		{"applier", []string{"github.com/spf13/", module + "walctl"}, "the command tree is walctl's; the image stays small"},
 		{"walctl", []string{"github.com/pulumi/", "k8s.io/", module + "applier/internal/app", module + "applier/internal/source", module + "stacks", module + "lab"}, "walctl asks sites, and neither is one nor declares one"},
+		{"preflight/judge", []string{"github.com/pulumi/", "k8s.io/", "github.com/twmb/", "github.com/redis/", module + "stacks", module + "components", module + "render"}, "the rules judge plain data: they need no SDK and no cluster"},
 		{"applier/config", []string{"github.com/pulumi/", "github.com/twmb/", "github.com/redis/"}, "components read it"},
 		{"converge", []string{"github.com/pulumi/", "github.com/redis/", module + "applier/", module + "reach", module + "writer"}, "the check needs no Redis and no applier"},
 		{"reach", []string{"github.com/pulumi/", "k8s.io/", module + "applier/internal/app", module + "applier/internal/source"}, "the applier's binary holds it, and it starts no applier"},
