@@ -43,7 +43,7 @@ func Of(stack render.Stack) (judge.Want, error) {
 		w.DNS = judge.Pods{Namespace: cfg.Network.DNS.Namespace, Labels: cfg.Network.DNS.PodLabels}
 	}
 	for _, r := range graph.Objects() {
-		w.Objects = append(w.Objects, judge.Declared{Object: r.Object, Kept: r.Protect || r.RetainOnDelete})
+		w.Objects = append(w.Objects, judge.Declared{Object: r.Object, Kept: r.Protect || r.RetainOnDelete, Replaced: r.ReplacementTrigger != nil})
 		switch {
 		case r.Kind() == "StorageClass" && judge.Object(r.Object).Text("provisioner") == "driver.longhorn.io", r.Kind() == "RecurringJob":
 			w.Storage.Longhorn = cfg.Storage.LonghornNamespace

@@ -5,7 +5,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/comptech-lab/redis-wal/preflight/expect"
 	"github.com/comptech-lab/redis-wal/preflight/faults"
 	"github.com/comptech-lab/redis-wal/preflight/judge"
 	"github.com/comptech-lab/redis-wal/render"
@@ -52,18 +51,4 @@ func TestEveryRuleIsPlanted(t *testing.T) {
 			t.Errorf("no fault makes preflight find %s", r.ID)
 		}
 	}
-}
-
-// want is what the healthy stack needs.
-func want(t *testing.T, f *faults.Fake) judge.Want {
-	t.Helper()
-	stack, err := faults.Stack(root, f.Around())
-	if err != nil {
-		t.Fatal(err)
-	}
-	w, err := expect.Of(stack)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return w
 }

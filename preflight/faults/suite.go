@@ -88,7 +88,8 @@ func check(t *testing.T, w World, root string, f Fault) {
 	deadline := time.Now().Add(w.Patience())
 	for {
 		report, err := judge.Run(t.Context(), w, want, judge.Options{NoPods: !f.Pods})
-		got, problem := named(report), ""
+		got := named(report)
+		var problem string
 		switch {
 		case err != nil:
 			problem = err.Error()

@@ -126,11 +126,6 @@ func (r *rules) add(id, place, remedy, format string, args ...any) {
 	r.out = append(r.out, Finding{ID: id, Area: all[i].Area, Level: all[i].Level, Place: place, Text: fmt.Sprintf(format, args...), Remedy: remedy})
 }
 
-// has says whether there is a finding of this kind.
-func (r *rules) has(id string) bool {
-	return slices.ContainsFunc(r.out, func(f Finding) bool { return f.ID == id })
-}
-
 // sorted puts findings into the order of the rules.
 func sorted(list []Finding) []Finding {
 	order := map[string]int{}

@@ -135,6 +135,8 @@ func TestProbe(t *testing.T) {
 		"all is reached":                {"{phase: Failed, containerStatuses: [" + fmt.Sprintf(dial, 0, "") + ", " + other + "]}", nil, ""},
 		"one of two is reached":         {"{phase: Failed, containerStatuses: [" + fmt.Sprintf(dial, 1, said) + ", " + other + "]}", []string{"peer-tcp"}, "refused"},
 		"an image without the verb":     {"{phase: Failed, containerStatuses: [" + fmt.Sprintf(dial, 2, "unknown command") + ", " + other + "]}", []string{"probe"}, "unknown command"},
+		"a sidecar does not end":        {"{phase: Running, containerStatuses: [" + fmt.Sprintf(dial, 0, "") + ", " + other + ", {name: mesh, state: {running: {}}}]}", nil, ""},
+		"one is still pulled":           {"{phase: Pending, containerStatuses: [" + fmt.Sprintf(dial, 0, "") + ", {name: image-1, state: {waiting: {reason: ContainerCreating}}}]}", []string{"probe"}, "Pending"},
 		"nowhere to run":                {"{phase: Pending, conditions: [{type: PodScheduled, status: 'False', message: 0/3 nodes are available}]}", []string{"probe"}, "0/3 nodes"},
 		"no container can be made":      {"{phase: Pending, containerStatuses: [{name: dial, state: {waiting: {reason: CreateContainerConfigError, message: no user}}}, " + other + "]}", []string{"probe"}, "no user"},
 		"an image that is not there":    {"{phase: Pending, containerStatuses: [" + fmt.Sprintf(dial, 0, "") + ", {name: image-1, state: {waiting: {reason: ImagePullBackOff}}}]}", []string{"image-pull"}, "ImagePullBackOff"},
@@ -202,7 +204,7 @@ func TestPlurals(t *testing.T) {
 // The least that is enough: nothing of others by a wildcard, nothing deleted that is kept, no namespace created.
 func TestRights(t *testing.T) {
 	t.Parallel()
-	declared := func(text string, kept bool) Declared { return Declared{parse(t, text), kept} }
+	declared := func(text string, kept bool) Declared { return Declared{Object: parse(t, text), Kept: kept} }
 	w := Want{Stack: "dc", Project: "p", Namespace: "redis", Objects: []Declared{
 		declared("{apiVersion: v1, kind: Namespace, metadata: {name: redis, labels: {a: b}}}", true),
 		declared("{apiVersion: kafka.strimzi.io/v1, kind: KafkaTopic, metadata: {name: log, namespace: kafka}}", true),
@@ -219,7 +221,7 @@ func TestRights(t *testing.T) {
 		"get kafkatopics.kafka.strimzi.io log in kafka", "patch kafkatopics.kafka.strimzi.io log in kafka", "update kafkatopics.kafka.strimzi.io log in kafka",
 		"list kafkausers.kafka.strimzi.io in kafka", "watch kafkausers.kafka.strimzi.io in kafka", "create kafkausers.kafka.strimzi.io in kafka",
 		"get kafkausers.kafka.strimzi.io u in kafka", "patch kafkausers.kafka.strimzi.io u in kafka", "update kafkausers.kafka.strimzi.io u in kafka", "delete kafkausers.kafka.strimzi.io u in kafka",
-		"get secrets in redis", "list secrets in redis", "watch secrets in redis", "create secrets in redis", "patch secrets in redis", "update secrets in redis", "delete secrets in redis",
+		"get secrets in redis", "list secrets in redis", "watch secrets in redis", "create secrets in redis", "patch secrets in redis", "update secrets in redis", "delete secrets s in redis",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))

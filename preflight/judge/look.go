@@ -78,6 +78,9 @@ func Look(ctx context.Context, c Cluster, w Want) (Seen, error) {
 		if !s.served(o.Group(), o.Version(), o.Kind()) || o.Namespace() != "" && !s.exists(Query{Kind: "Namespace", Name: o.Namespace()}) {
 			continue // that is a finding by itself
 		}
+		if o.Replaced && s.exists(o.query()) {
+			continue // its fields cannot be changed, and nobody will try to
+		}
 		each.Go(func() error {
 			warnings, err := c.Try(inner, o.Object)
 			refused, ok := errors.AsType[*RefusedError](err)

@@ -10,6 +10,9 @@ import (
 func (r *rules) objects() {
 	w := r.want
 	for _, o := range w.Objects {
+		if o.Kind() == "Namespace" && !r.seen.exists(o.query()) {
+			r.left = append(r.left, "whether the server takes the objects of "+o.Name()+": the namespace is not there yet, run it again when it is")
+		}
 		trial, tried := r.seen.Trials[o.String()]
 		if !tried {
 			continue

@@ -176,16 +176,22 @@ func Settled(pod Object) bool {
 	if phase := pod.Text("status", "phase"); phase == "Succeeded" || phase == "Failed" {
 		return true
 	}
-	states := pod.List("status", "containerStatuses")
-	if len(states) < len(pod.List("spec", "containers")) {
-		return false
-	}
-	for _, s := range states {
+	n := 0
+	for _, s := range pod.List("status", "containerStatuses") {
+		if !ours(s) {
+			continue // that of a service mesh never ends
+		}
+		n++
 		if s.At("state", "terminated") == nil && !stuck(s.Text("state", "waiting", "reason")) {
 			return false
 		}
 	}
-	return true
+	return n > 0 && n == len(slices.DeleteFunc(pod.List("spec", "containers"), func(c Object) bool { return !ours(c) }))
+}
+
+// ours says whether a container is one of preflight's, and not one that the cluster has put into the pod.
+func ours(c Object) bool {
+	return c.Text("name") == "dial" || strings.HasPrefix(c.Text("name"), "image-")
 }
 
 // run makes the pod, and judges what became of it.

@@ -11,7 +11,8 @@ import (
 func (w Want) own(namespace string) bool { return namespace != "" && namespace == w.Namespace }
 
 // Rights are those that a deployment needs, each once: for every declared object what Pulumi does with it, and what it looks at while it waits. In the
-// namespaces of others, and for kinds without a namespace, what changes an object is for the declared names only. An object that is kept is never deleted.
+// namespaces of others, and for kinds without a namespace, what changes an object is for the declared names only; what deletes one is so everywhere, and an
+// object that is kept is never deleted.
 // A namespace is not created: who grants rights in it makes it.
 func Rights(w Want) []Right {
 	var out []Right
@@ -21,11 +22,12 @@ func Rights(w Want) []Right {
 		if !w.own(o.Namespace()) {
 			named.Name = o.Name()
 		}
-		for _, verb := range []string{"get", "patch", "update", "delete"} {
-			if verb != "delete" || !o.Kept {
-				named.Verb = verb
-				out = append(out, named)
-			}
+		for _, verb := range []string{"get", "patch", "update"} {
+			named.Verb = verb
+			out = append(out, named)
+		}
+		if !o.Kept {
+			out = append(out, Right{"delete", base.Group, base.Resource, base.Namespace, o.Name()})
 		}
 		for _, verb := range []string{"list", "watch", "create"} {
 			if verb != "create" || o.Kind() != "Namespace" {

@@ -37,6 +37,8 @@ type Declared struct {
 	Object
 	// Kept says that it stays when the stack goes, so that nobody needs the right to delete it.
 	Kept bool
+	// Replaced says that a changed one is made anew, so that the one that is there says nothing about it.
+	Replaced bool
 }
 
 // Secret is a Secret that must be there.

@@ -8,6 +8,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -120,6 +122,31 @@ func TestRefused(t *testing.T) {
 		_, err := c.RunPod(t.Context(), aPod(t), func(judge.Object) bool { return true })
 		if _, ok := errors.AsType[*judge.RefusedError](err); err == nil || ok != tt.refused {
 			t.Errorf("%d %s: got %v, want refused %t", tt.code, tt.reason, err, tt.refused)
+		}
+	}
+}
+
+// A cluster is found as kubectl and Pulumi's provider find it: the file that is named, else $KUBECONFIG; the context that is named, else the current one.
+func TestLoad(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "kubeconfig")
+	text := `{apiVersion: v1, kind: Config, current-context: dc, users: [],
+clusters: [{name: dc, cluster: {server: "https://dc"}}, {name: dr, cluster: {server: "https://dr"}}],
+contexts: [{name: dc, context: {cluster: dc}}, {name: dr, context: {cluster: dr}}]}`
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct{ env, file, context, host string }{
+		{"", file, "", "https://dc"},
+		{"", file, "dr", "https://dr"},
+		{file, "", "dr", "https://dr"},
+		{"/nowhere", file, "dc", "https://dc"},
+		{"", file, "no", ""},
+		{file, "/nowhere", "dc", ""},
+	} {
+		t.Setenv("KUBECONFIG", tt.env)
+		got, err := Load(tt.file, tt.context)
+		if (err == nil) != (tt.host != "") || err == nil && got.Host != tt.host {
+			t.Errorf("%+v: got %v, %v", tt, got, err)
 		}
 	}
 }
