@@ -14,7 +14,7 @@ type Plugin func(ctx context.Context, name string, args []string) (code int, err
 
 const preflightName = "walctl-preflight"
 
-// preflightVerb hands over to a program of its own: it holds the Pulumi program and a Kubernetes client, ten times walctl's size.
+// preflightVerb hands over to a program of its own: it holds the Pulumi program and a Kubernetes client, five times walctl's size.
 func (p *program) preflightVerb() *cobra.Command {
 	return &cobra.Command{
 		Use: "preflight --stack STACK", Short: "say what a cluster lacks for a stack, before it is deployed", DisableFlagParsing: true,
