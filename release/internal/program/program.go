@@ -36,6 +36,7 @@ func Released() []Program {
 	return []Program{
 		{Name: Applier, Module: ".", Package: "./applier", Platforms: linux},
 		{Name: "walctl", Module: ".", Package: "./walctl", Platforms: people},
+		{Name: "walctl-preflight", Module: ".", Package: "./preflight", Platforms: people},
 	}
 }
 
