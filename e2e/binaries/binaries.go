@@ -55,7 +55,7 @@ func Build(ctx context.Context, source string, say func(string)) (string, error)
 	}
 	// This project's own, which change: Go's build cache keeps them.
 	for _, own := range []struct{ name, module, pkg string }{
-		{"pause", source, "./pause"}, {"redis-applier", filepath.Join(source, "..", ".."), "./applier"},
+		{"pause", source, "./pause"}, {"redis-applier", filepath.Join(source, "..", ".."), "./applier"}, {"walctl", filepath.Join(source, "..", ".."), "./walctl"},
 	} {
 		if err := goBuild(ctx, own.module, "-o", filepath.Join(dir, own.name), "-ldflags", "-s -w", own.pkg); err != nil {
 			return "", fmt.Errorf("build %s: %w", own.name, err)

@@ -1,0 +1,72 @@
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/comptech-lab/redis-wal/e2e/binaries"
+)
+
+// walctl runs walctl outside of the clusters: it reaches each through kubectl exec, as docs/walctl.md shows it. It must end with exit status 0.
+func (w *whole) walctl(t *testing.T, args ...string) string {
+	t.Helper()
+	bin, err := binaries.Dir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sites := map[string]any{}
+	w.each(func(s *wholeSite) {
+		sites[s.site.Name] = map[string]any{"exec": []string{
+			filepath.Join(bin, "kubectl"), "--kubeconfig", s.site.Kubeconfig, "-n", s.cfg.Namespace.Name, "exec", "-i", "deploy/redis-applier", "--", "/redis-applier", "ctl",
+		}}
+	})
+	text, err := json.Marshal(map[string]any{"contexts": map[string]any{"e2e": map[string]any{"sites": sites}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := filepath.Join(t.TempDir(), "walctl.json")
+	if err := os.WriteFile(config, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), filepath.Join(bin, "walctl"), append([]string{"--config", config}, args...)...)
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("walctl %s: %v\n%s%s", strings.Join(args, " "), err, out, &errs)
+	}
+	return string(out)
+}
+
+// status is what walctl status says in one line.
+func (w *whole) status(t *testing.T) string {
+	out := w.walctl(t, "status")
+	t.Log("\n" + out)
+	return "exit status 0"
+}
+
+// cutover moves the writer to dr and back. The application stops, is told where to write, and goes on.
+func (w *whole) cutover(t *testing.T) string {
+	var said []string
+	for _, to := range []string{siteB, siteA} {
+		if err := w.traffic.Write(t.Context(), 5000); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		t.Log("\n" + w.walctl(t, "cutover", "--to", to, "--yes"))
+		said = append(said, fmt.Sprintf("to %s in %.1f s", to, time.Since(began).Seconds()))
+		w.traffic.At(to)
+		if err := w.traffic.Write(t.Context(), 5000); err != nil {
+			t.Fatal(err)
+		}
+		said = append(said, w.equal(t))
+	}
+	return strings.Join(said, "; ")
+}
