@@ -130,8 +130,9 @@ bin/engine/typescript/.installed: examples/typescript/package.json examples/type
 	@touch $@
 
 .PHONY: test-operator
-test-operator: deps ## the declared Redis as the real Redis operator makes it, and every pod against Pod Security "restricted"
+test-operator: deps ## the declared Redis as the real Redis operator makes it, every pod against Pod Security "restricted", and that the tests on clusters compile
 	cd e2e/operator && go vet ./... && go test -count=1 ./...
+	cd e2e && go vet ./... && go test -count=1 ./...
 
 SECONDS ?= 600
 .PHONY: soak
