@@ -224,6 +224,31 @@ func (w *whole) redisRestarted(t *testing.T) string {
 	})
 }
 
+// kubeletDead leaves the pods at dr to themselves for a minute. Its node is called not ready meanwhile, and so are they.
+func (w *whole) kubeletDead(t *testing.T) string {
+	return w.under(t, func() string {
+		s := w.sites[siteB]
+		node := s.site.Nodes[0]
+		if err := node.KillKubelet(); err != nil {
+			t.Fatal(err)
+		}
+		minute := time.After(time.Minute) // the fault lasts as long; nothing is awaited by it
+		s.eventually(t, func(ctx context.Context) error {
+			if node.Ready(ctx) == nil {
+				return fmt.Errorf("%s is still called ready", node.Name)
+			}
+			return nil
+		})
+		<-minute
+		if err := node.StartKubelet(); err != nil {
+			t.Fatal(err)
+		}
+		s.eventually(t, node.Ready)
+		s.well(t)
+		return "its node was called not ready"
+	})
+}
+
 // change declares a site with something changed, as another `up` does.
 func (s *wholeSite) change(t *testing.T, change func(render.Stack) render.Stack) {
 	t.Helper()

@@ -50,11 +50,13 @@ func TestWhole(t *testing.T) {
 	w.step(t, "the primary's pod is deleted", w.primaryDeleted)
 	w.step(t, "every Redis, Sentinel and applier is evicted, one after another", w.evictions)
 	w.step(t, "all Redis are restarted, the primary last", w.redisRestarted)
+	w.step(t, "the kubelet of dr is dead for a minute", w.kubeletDead)
 	w.step(t, "another image of the applier", w.applierRolled)
 	w.step(t, "5 appliers, and 3 again", w.appliersScaled)
 	w.step(t, "other passwords of Kafka", w.kafkaPasswords)
 	w.step(t, "walctl sees both sites", w.status)
 	w.step(t, "planned cutovers, to dr and back", w.cutover)
+	w.step(t, "dc's Kafka dies, dr takes over, dc comes back and is the writer again", w.takeover)
 	w.step(t, "Kafka denied nobody anything", w.denied)
 }
 

@@ -70,3 +70,31 @@ func (w *whole) cutover(t *testing.T) string {
 	}
 	return strings.Join(said, "; ")
 }
+
+// takeover kills the Kafka of dc, has dr take over, and brings dc back: as long as it is settled nobody writes there, and then the writer goes home.
+func (w *whole) takeover(t *testing.T) string {
+	dc := w.sites[siteA]
+	if err := dc.kafka.Hold(); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	t.Log("\n" + w.walctl(t, "takeover", "--to", siteB, "--yes"))
+	said := fmt.Sprintf("taken over in %.1f s", time.Since(began).Seconds())
+	w.traffic.At(siteB)
+	if err := w.traffic.Write(t.Context(), 5000); err != nil {
+		t.Fatal(err)
+	}
+	if err := dc.kafka.Release(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.kafkaIsReady(t)
+	dc.appliersReady(t)
+	t.Log("\n" + w.walctl(t, "failback", "--drop", "--keep", filepath.Join(t.TempDir(), "tail.jsonl"), "--yes"))
+	said += "; settled: " + w.equal(t)
+	t.Log("\n" + w.walctl(t, "cutover", "--to", siteA, "--yes"))
+	w.traffic.At(siteA)
+	if err := w.traffic.Write(t.Context(), 5000); err != nil {
+		t.Fatal(err)
+	}
+	return said + "; home: " + w.equal(t)
+}

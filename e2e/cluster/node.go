@@ -74,14 +74,25 @@ func (n *Node) start(ctx context.Context, pause string) error {
 	if err := n.load(ctx, pause); err != nil {
 		return err
 	}
-	err = n.spawn("kubelet", filepath.Join(s.bin, "kubelet"), "--config="+filepath.Join(n.dir, "kubelet.yaml"), "--kubeconfig="+s.Kubeconfig,
-		"--root-dir="+filepath.Join(n.dir, "kubelet"), "--hostname-override="+n.Name, "--node-ip="+n.Address.String(),
-		"--cert-dir="+filepath.Join(n.dir, "kubelet-pki"))
-	if err != nil {
+	if err := n.StartKubelet(); err != nil {
 		return err
 	}
 	return n.spawn("kube-proxy", filepath.Join(s.bin, "kube-proxy"), "--config", filepath.Join(n.dir, "kube-proxy.yaml"))
 }
+
+// StartKubelet starts the node's kubelet, at first and after [Node.KillKubelet].
+func (n *Node) StartKubelet() error {
+	s := n.site
+	return n.spawn("kubelet", filepath.Join(s.bin, "kubelet"), "--config="+filepath.Join(n.dir, "kubelet.yaml"), "--kubeconfig="+s.Kubeconfig,
+		"--root-dir="+filepath.Join(n.dir, "kubelet"), "--hostname-override="+n.Name, "--node-ip="+n.Address.String(),
+		"--cert-dir="+filepath.Join(n.dir, "kubelet-pki"))
+}
+
+// KillKubelet sends the node's kubelet SIGKILL. Its pods run on, and nobody looks after them.
+func (n *Node) KillKubelet() error { return n.kill("kubelet") }
+
+// Ready is nil if the API server calls the node ready.
+func (n *Node) Ready(ctx context.Context) error { return n.ready(ctx) }
 
 func fill(name, path string, values settings) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {

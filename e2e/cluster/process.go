@@ -10,17 +10,31 @@ import (
 	"time"
 )
 
-// processes are those of a site. None of them should end before the sandbox does.
+// processes are those of a site. None of them should end before the sandbox does, but those that are killed.
 type processes struct {
-	mu    sync.Mutex
-	ended error
+	mu      sync.Mutex
+	running map[string]*process
+	ended   error
+}
+
+// process is one of them.
+type process struct {
+	cmd    *exec.Cmd
+	killed bool
+	gone   chan struct{}
 }
 
 // spawn starts a process in the network of the node. Its output goes to a log of that name.
 func (n *Node) spawn(name, path string, args ...string) error {
 	s := n.site
 	name += n.suffix
-	log, err := os.Create(filepath.Join(s.logs, name+".log"))
+	how := os.O_TRUNC
+	s.processes.mu.Lock()
+	defer s.processes.mu.Unlock()
+	if s.processes.running[name] != nil {
+		how = os.O_APPEND // it is started again
+	}
+	log, err := os.OpenFile(filepath.Join(s.logs, name+".log"), os.O_CREATE|os.O_WRONLY|how, 0o644)
 	if err != nil {
 		return err
 	}
@@ -32,14 +46,39 @@ func (n *Node) spawn(name, path string, args ...string) error {
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start %s: %w", name, err)
 	}
+	p := &process{cmd: cmd, gone: make(chan struct{})}
+	if s.processes.running == nil {
+		s.processes.running = map[string]*process{}
+	}
+	s.processes.running[name] = p
 	go func() {
+		defer close(p.gone)
 		_ = cmd.Wait() // its state says how it ended
 		s.processes.mu.Lock()
 		defer s.processes.mu.Unlock()
-		if s.processes.ended == nil {
+		if s.processes.ended == nil && !p.killed {
 			s.processes.ended = fmt.Errorf("%s ended (%s): see %s", name, cmd.ProcessState, log.Name())
 		}
 	}()
+	return nil
+}
+
+// kill sends a process SIGKILL and returns when it is gone.
+func (n *Node) kill(name string) error {
+	s := n.site
+	s.processes.mu.Lock()
+	p := s.processes.running[name+n.suffix]
+	if p == nil {
+		s.processes.mu.Unlock()
+		return fmt.Errorf("kill %s: it was never started", name)
+	}
+	p.killed = true
+	err := p.cmd.Process.Kill()
+	s.processes.mu.Unlock()
+	if err != nil {
+		return fmt.Errorf("kill %s: %w", name, err)
+	}
+	<-p.gone
 	return nil
 }
 

@@ -123,6 +123,12 @@ func (o *Operators) As(user, password string) ([]kgo.Opt, error) {
 // Denied lists what Kafka has denied to whom, each once.
 func (o *Operators) Denied() ([]string, error) { return o.kafka.Denied() }
 
+// Hold kills Kafka, which keeps its data and stays dead until Release.
+func (o *Operators) Hold() error { return o.kafka.Hold() }
+
+// Release starts a held Kafka on its data, and returns when it answers.
+func (o *Operators) Release(ctx context.Context) error { return o.kafka.Release(ctx) }
+
 // Close ends all processes.
 func (o *Operators) Close() error {
 	if o.kafka != nil {
