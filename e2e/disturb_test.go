@@ -353,7 +353,10 @@ func (w *whole) kafkaPasswords(t *testing.T) string {
 				}
 			}
 		})
-		return fmt.Sprintf("%d at both sites, no applier anew", changed)
+		// Who is connected stays so. Who logs in anew is refused until the kubelet has brought the new password to the pod's files: that takes a minute or so, on any cluster.
+		began := time.Now()
+		w.sites[siteA].eventually(t, func(context.Context) error { _, err := w.try(t, "status"); return err })
+		return fmt.Sprintf("%d at both sites, no applier anew; %.0f s until pods could log in with them", changed, time.Since(began).Seconds())
 	})
 	return said
 }

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -14,8 +15,18 @@ import (
 	"github.com/comptech-lab/redis-wal/e2e/binaries"
 )
 
-// walctl runs walctl outside of the clusters: it reaches each through kubectl exec, as docs/walctl.md shows it. It must end with exit status 0.
+// walctl runs walctl, which must end with exit status 0.
 func (w *whole) walctl(t *testing.T, args ...string) string {
+	t.Helper()
+	out, err := w.try(t, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// try runs walctl outside of the clusters: it reaches each through kubectl exec, as docs/walctl.md shows it.
+func (w *whole) try(t *testing.T, args ...string) (string, error) {
 	t.Helper()
 	bin, err := binaries.Dir()
 	if err != nil {
@@ -40,9 +51,9 @@ func (w *whole) walctl(t *testing.T, args ...string) string {
 	cmd.Stderr = &errs
 	out, err := cmd.Output()
 	if err != nil {
-		t.Fatalf("walctl %s: %v\n%s%s", strings.Join(args, " "), err, out, &errs)
+		return "", fmt.Errorf("walctl %s: %w\n%s%s", strings.Join(args, " "), err, out, &errs)
 	}
-	return string(out)
+	return string(out), nil
 }
 
 // status is what walctl status says in one line.
@@ -89,7 +100,13 @@ func (w *whole) takeover(t *testing.T) string {
 	}
 	w.kafkaIsReady(t)
 	dc.appliersReady(t)
-	t.Log("\n" + w.walctl(t, "failback", "--drop", "--keep", filepath.Join(t.TempDir(), "tail.jsonl"), "--yes"))
+	dc.eventually(t, func(context.Context) error { // it asks for patience until the mirror has brought the takeover to dc
+		out, err := w.try(t, "failback", "--drop", "--keep", filepath.Join(t.TempDir(), "tail.jsonl"), "--yes")
+		if err == nil {
+			t.Log("\n" + out)
+		}
+		return err
+	})
 	said += "; settled: " + w.equal(t)
 	t.Log("\n" + w.walctl(t, "cutover", "--to", siteA, "--yes"))
 	w.traffic.At(siteA)
