@@ -20,6 +20,18 @@ import (
 // secrets and with a Redis small enough for one machine (see smaller), which takes the objects over.
 func TestApply(t *testing.T) {
 	asked(t)
+	clusters := start(t)
+	for _, s := range clusters.Sites {
+		t.Run(s.Name, func(t *testing.T) {
+			t.Parallel()
+			applySite(t, s)
+		})
+	}
+}
+
+// start starts both sites' clusters, with the images that the stacks name.
+func start(t *testing.T) *cluster.Clusters {
+	t.Helper()
 	bin, err := binaries.Dir()
 	if err != nil {
 		t.Fatal(err)
@@ -42,12 +54,7 @@ func TestApply(t *testing.T) {
 	if err := clusters.LoadBinary(t.Context(), filepath.Join(bin, "pause"), cfg.Redis.ExporterImage); err != nil {
 		t.Fatal(err)
 	}
-	for _, s := range clusters.Sites {
-		t.Run(s.Name, func(t *testing.T) {
-			t.Parallel()
-			applySite(t, s)
-		})
-	}
+	return clusters
 }
 
 // applySite is the test of one site. Each step is a test of its own and needs those before it.

@@ -94,13 +94,18 @@ func (d *deployed) budgets(t *testing.T) {
 	}
 }
 
-func (d *deployed) appliersRun(t *testing.T) {
+// appliers are the pods of the applier.
+func (d *deployed) appliers(ctx context.Context) ([]corev1.Pod, error) {
 	var selector []string
 	for k, v := range applier.PodLabels(site.NamesOf(d.cfg.Args).Applier) {
 		selector = append(selector, k+"="+v)
 	}
+	return apply.List[corev1.Pod](ctx, d.server, schema.GroupVersionKind{Version: "v1", Kind: "Pod"}, d.cfg.Namespace.Name, strings.Join(selector, ","))
+}
+
+func (d *deployed) appliersRun(t *testing.T) {
 	d.eventually(t, func(ctx context.Context) error {
-		pods, err := apply.List[corev1.Pod](ctx, d.server, schema.GroupVersionKind{Version: "v1", Kind: "Pod"}, d.cfg.Namespace.Name, strings.Join(selector, ","))
+		pods, err := d.appliers(ctx)
 		if err != nil {
 			return err
 		}

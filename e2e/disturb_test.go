@@ -253,20 +253,7 @@ func (w *whole) kubeletDead(t *testing.T) string {
 func (s *wholeSite) change(t *testing.T, change func(render.Stack) render.Stack) {
 	t.Helper()
 	s.stack = change(s.stack)
-	s.cfg = decode(t, s.stack)
-	graph, err := render.Program(s.stack, false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.objects = nil
-	for _, r := range graph.Objects() {
-		if r.Object["kind"] == "Job" {
-			s.checkJob = r.Object
-		} else {
-			s.objects = append(s.objects, r.Object)
-		}
-	}
-	s.applyAll(t, pulumiOwner, s.objects)
+	s.declare(t)
 }
 
 // rolledOut waits until all appliers are of what is declared now.

@@ -17,11 +17,9 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
-	"github.com/comptech-lab/redis-wal/components/applier"
 	"github.com/comptech-lab/redis-wal/components/kafkauser"
 	"github.com/comptech-lab/redis-wal/components/site"
 	"github.com/comptech-lab/redis-wal/e2e/apply"
-	"github.com/comptech-lab/redis-wal/e2e/binaries"
 	"github.com/comptech-lab/redis-wal/e2e/cluster"
 	"github.com/comptech-lab/redis-wal/e2e/kafka"
 	"github.com/comptech-lab/redis-wal/lab/strimzi"
@@ -143,26 +141,7 @@ func (w *whole) each(do func(*wholeSite)) {
 }
 
 func (w *whole) clusters(t *testing.T) string {
-	bin, err := binaries.Dir()
-	if err != nil {
-		t.Fatal(err)
-	}
-	logs := filepath.Join(filepath.Dir(bin), "logs")
-	w.up, err = cluster.Up(t.Context(), cluster.Options{Sites: []string{siteA, siteB}, Binaries: bin, State: "/run/sites", Logs: logs})
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg := decode(t, smaller(t, siteA))
-	if err := w.up.LoadRedis(t.Context(), cfg.Redis.Image); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.up.LoadBinary(t.Context(), filepath.Join(bin, "redis-applier"), cfg.Applier.Image); err != nil {
-		t.Fatal(err)
-	}
-	// The exporter does not exist here: its containers run and export nothing.
-	if err := w.up.LoadBinary(t.Context(), filepath.Join(bin, "pause"), cfg.Redis.ExporterImage); err != nil {
-		t.Fatal(err)
-	}
+	w.up = start(t)
 	for _, s := range w.up.Sites {
 		server, err := apply.New(s.Config())
 		if err != nil {
@@ -208,26 +187,33 @@ func (w *whole) declare(t *testing.T) string {
 			With("kafka.ca", string(s.kafka.CA())).
 			With("peerKafka.ca", []any{string(other.kafka.CA())}).
 			With("peerKafka.bootstrap", []any{other.address})
-		s.cfg = decode(t, s.stack)
-		s.stack = s.stack.WithSecrets(secretsOf(name, peer, s.cfg))
+		s.stack = s.stack.WithSecrets(secretsOf(name, peer, decode(t, s.stack)))
 		s.stack.Reveal = true
-		graph, err := render.Program(s.stack, false)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, r := range graph.Objects() {
-			if r.Object["kind"] == "Job" {
-				s.checkJob = r.Object
-			} else {
-				s.objects = append(s.objects, r.Object)
-			}
-		}
-		s.applyAll(t, pulumiOwner, s.objects)
+		s.declare(t)
 		if err := s.site.RunOperator(); err != nil {
 			t.Fatal(err)
 		}
 	}
 	return fmt.Sprintf("%d objects each", len(w.sites[siteA].objects)+1)
+}
+
+// declare applies what a site's stack declares now, all but the Job of the check.
+func (s *wholeSite) declare(t *testing.T) {
+	t.Helper()
+	s.cfg = decode(t, s.stack)
+	graph, err := render.Program(s.stack, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.objects = nil
+	for _, r := range graph.Objects() {
+		if r.Object["kind"] == "Job" {
+			s.checkJob = r.Object
+		} else {
+			s.objects = append(s.objects, r.Object)
+		}
+	}
+	s.applyAll(t, pulumiOwner, s.objects)
 }
 
 // pulumiOwner applies as the program's provider does.
@@ -313,15 +299,6 @@ func (w *whole) podsAreReady(t *testing.T) string {
 		s.nothingForbidden(t)
 	})
 	return "Pod Security: restricted"
-}
-
-// appliers are the pods of the applier.
-func (s *wholeSite) appliers(ctx context.Context) ([]corev1.Pod, error) {
-	var selector []string
-	for k, v := range applier.PodLabels(site.NamesOf(s.cfg.Args).Applier) {
-		selector = append(selector, k+"="+v)
-	}
-	return apply.List[corev1.Pod](ctx, s.server, schema.GroupVersionKind{Version: "v1", Kind: "Pod"}, s.cfg.Namespace.Name, strings.Join(selector, ","))
 }
 
 func (s *wholeSite) appliersReady(t *testing.T) {
