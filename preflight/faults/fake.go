@@ -115,17 +115,6 @@ func (f *Fake) definition(o judge.Object) judge.Object {
 	return nil
 }
 
-func plural(kind string) string {
-	name := strings.ToLower(kind)
-	switch {
-	case strings.HasSuffix(name, "s"):
-		return name + "es"
-	case strings.HasSuffix(name, "y"):
-		return strings.TrimSuffix(name, "y") + "ies"
-	}
-	return name + "s"
-}
-
 // Read gives the objects that a query is for.
 func (f *Fake) Read(ctx context.Context, q judge.Query) ([]judge.Object, error) {
 	f.mu.Lock()
@@ -137,7 +126,7 @@ func (f *Fake) Read(ctx context.Context, q judge.Query) ([]judge.Object, error) 
 	if q.Name == "" {
 		verb = "list"
 	}
-	if !f.may(judge.Right{Verb: verb, Group: q.Group, Resource: plural(q.Kind), Namespace: q.Namespace, Name: q.Name}) {
+	if !f.may(judge.Right{Verb: verb, Group: q.Group, Resource: judge.Resource(q.Kind), Namespace: q.Namespace, Name: q.Name}) {
 		return nil, judge.ErrForbidden
 	}
 	var out []judge.Object
@@ -195,7 +184,7 @@ func (f *Fake) Try(_ context.Context, o judge.Object) ([]string, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, verb := range []string{"patch", "create"} {
-		if !f.may(judge.Right{Verb: verb, Group: o.Group(), Resource: plural(o.Kind()), Namespace: o.Namespace(), Name: o.Name()}) {
+		if !f.may(judge.Right{Verb: verb, Group: o.Group(), Resource: judge.Resource(o.Kind()), Namespace: o.Namespace(), Name: o.Name()}) {
 			return nil, &judge.RefusedError{Forbidden: true, Says: "forbidden: " + verb}
 		}
 	}

@@ -190,12 +190,12 @@ func TestPlurals(t *testing.T) {
 			t.Fatal(err)
 		}
 		o := parse(t, string(text))
-		if got, want := resource(o.Text("spec", "names", "kind")), o.Text("spec", "names", "plural"); got != want {
+		if got, want := Resource(o.Text("spec", "names", "kind")), o.Text("spec", "names", "plural"); got != want {
 			t.Errorf("got %s, want %s", got, want)
 		}
 	}
 	for kind, want := range map[string]string{"NetworkPolicy": "networkpolicies", "StorageClass": "storageclasses", "PriorityClass": "priorityclasses", "Endpoints": "endpointses"} {
-		if got := resource(kind); got != want {
+		if got := Resource(kind); got != want {
 			t.Errorf("got %s, want %s", got, want)
 		}
 	}

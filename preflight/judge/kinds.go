@@ -44,7 +44,7 @@ func (r *rules) kinds() {
 	}
 	slices.SortStableFunc(need, func(a, b Kind) int { return strings.Compare(a.Group+a.Name+a.Version, b.Group+b.Name+b.Version) })
 	for _, k := range slices.Compact(need) {
-		place := inGroup(resource(k.Name), k.Group)
+		place := inGroup(Resource(k.Name), k.Group)
 		switch have := r.seen.versions(k.Group, k.Name); {
 		case len(have) == 0:
 			r.add("kind-missing", place, operatorOf(k.Group), "the server does not know the kind %s", k.Name)

@@ -259,7 +259,7 @@ func namespaces(w Want) []string {
 
 // String is the query for people: get secrets redis/redis-auth, list pods in kube-system with k8s-app=kube-dns.
 func (q Query) String() string {
-	what := inGroup(resource(q.Kind), q.Group)
+	what := inGroup(Resource(q.Kind), q.Group)
 	if q.Name != "" {
 		return "get " + what + " " + qualified(q.Namespace, q.Name)
 	}

@@ -93,8 +93,8 @@ func selector(labels map[string]string) string {
 	return strings.Join(out, ",")
 }
 
-// resource is the plural by which the API server knows a kind. It holds for every kind that the program declares and preflight reads; a test compares.
-func resource(kind string) string {
+// Resource is the plural by which the API server knows a kind. It holds for every kind that the program declares and preflight reads; a test compares.
+func Resource(kind string) string {
 	name := strings.ToLower(kind)
 	switch {
 	case strings.HasSuffix(name, "s"):

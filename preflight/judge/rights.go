@@ -17,7 +17,7 @@ func (w Want) own(namespace string) bool { return namespace != "" && namespace =
 func Rights(w Want) []Right {
 	var out []Right
 	for _, o := range w.Objects {
-		base := Right{Group: o.Group(), Resource: resource(o.Kind()), Namespace: o.Namespace()}
+		base := Right{Group: o.Group(), Resource: Resource(o.Kind()), Namespace: o.Namespace()}
 		named := base
 		if !w.own(o.Namespace()) {
 			named.Name = o.Name()
@@ -72,7 +72,7 @@ func looking(w Want) []Right {
 		if q.Name == "" {
 			verb = "list"
 		}
-		out = append(out, Right{verb, q.Group, resource(q.Kind), q.Namespace, q.Name})
+		out = append(out, Right{verb, q.Group, Resource(q.Kind), q.Namespace, q.Name})
 	}
 	for _, ns := range []string{w.Namespace, w.Kafka.Namespace} {
 		for _, verb := range []string{"create", "get", "delete"} {
@@ -104,7 +104,7 @@ func needed(w Want, s Seen) []Right {
 // known says whether the server serves what a right is for: the right to what is not there says nothing.
 func (s Seen) known(right Right) bool {
 	plural, _, _ := strings.Cut(right.Resource, "/")
-	return slices.ContainsFunc(s.Kinds, func(k Kind) bool { return k.Group == right.Group && resource(k.Name) == plural })
+	return slices.ContainsFunc(s.Kinds, func(k Kind) bool { return k.Group == right.Group && Resource(k.Name) == plural })
 }
 
 func unique(list []Right) []Right {
@@ -151,7 +151,7 @@ func (r *rules) rights() {
 // lacks says whether a right to an object is among the findings already.
 func (r *rules) lacks(o Declared, verbs ...string) bool {
 	return slices.ContainsFunc(r.seen.Lacking, func(right Right) bool {
-		return right.Group == o.Group() && right.Resource == resource(o.Kind()) && right.Namespace == o.Namespace() &&
+		return right.Group == o.Group() && right.Resource == Resource(o.Kind()) && right.Namespace == o.Namespace() &&
 			(right.Name == "" || right.Name == o.Name()) && slices.Contains(verbs, right.Verb)
 	})
 }
