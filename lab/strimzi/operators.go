@@ -88,30 +88,34 @@ func (o *operators) say(what string, err error) {
 // round brings everything to what is declared. An error of one object is in its status; those that are returned are of the server.
 func (o *operators) round(ctx context.Context) error {
 	return errors.Join(
-		o.each(ctx, "KafkaTopic", o.topic),
+		o.topics(ctx),
 		o.users(ctx),
-		o.each(ctx, "KafkaMirrorMaker2", o.mirrorMaker),
-		o.leave(ctx),
+		o.mirrorMakers(ctx),
 	)
 }
 
-// each brings the objects of a kind to what they declare, and writes how they are.
-func (o *operators) each(ctx context.Context, kind string, keep func(context.Context, manifest.Object) (map[string]any, error)) error {
+// each brings the objects of a kind to what they declare, and writes how they are. It returns the names of those that are there; with an error they may not be all.
+func (o *operators) each(ctx context.Context, kind string, keep func(context.Context, manifest.Object) (map[string]any, error)) (map[string]bool, error) {
 	objects, err := o.cfg.Server.List(ctx, kind)
 	if err != nil {
-		return fmt.Errorf("%s: %w", kind, err)
+		return nil, fmt.Errorf("%s: %w", kind, err)
 	}
+	there := make(map[string]bool)
 	var errs []error
 	for _, obj := range objects {
+		h, err := manifest.As[manifest.Head](obj)
+		if err != nil {
+			return nil, err
+		}
+		there[h.Metadata.Name] = true
 		status, err := keep(ctx, obj)
 		if ctx.Err() != nil {
-			return context.Cause(ctx)
+			return nil, context.Cause(ctx)
 		}
-		h, _ := manifest.As[manifest.Head](obj)
 		o.say(h.String(), err)
 		errs = append(errs, o.tell(ctx, obj, status, err))
 	}
-	return errors.Join(errs...)
+	return there, errors.Join(errs...)
 }
 
 // tell writes an object's status, if it changed.
@@ -179,15 +183,15 @@ func (o *operators) topic(ctx context.Context, obj manifest.Object) (map[string]
 	return map[string]any{"topicName": t.Topic()}, nil
 }
 
+// topics makes topics. They stay when their object is gone.
+func (o *operators) topics(ctx context.Context) error {
+	_, err := o.each(ctx, "KafkaTopic", o.topic)
+	return err
+}
+
 // users makes users, and takes those away whose object is gone.
 func (o *operators) users(ctx context.Context) error {
-	there := make(map[string]bool)
-	err := o.each(ctx, "KafkaUser", func(ctx context.Context, obj manifest.Object) (map[string]any, error) {
-		meta, _ := obj["metadata"].(map[string]any)
-		name, _ := meta["name"].(string)
-		there[name] = true
-		return o.user(ctx, obj)
-	})
+	there, err := o.each(ctx, "KafkaUser", o.user)
 	if err != nil {
 		return err
 	}
@@ -292,20 +296,14 @@ func (o *operators) mirrorMaker(ctx context.Context, obj manifest.Object) (map[s
 	return nil, is.Err()
 }
 
-// leave ends the mirrors whose object is gone.
-func (o *operators) leave(ctx context.Context) error {
-	if len(o.mirrors) == 0 {
-		return nil
-	}
-	objects, err := o.cfg.Server.List(ctx, "KafkaMirrorMaker2")
+// mirrorMakers keeps mirrors running, and ends those whose object is gone.
+func (o *operators) mirrorMakers(ctx context.Context) error {
+	there, err := o.each(ctx, "KafkaMirrorMaker2", o.mirrorMaker)
 	if err != nil {
 		return err
 	}
 	for name, m := range o.mirrors {
-		if slices.ContainsFunc(objects, func(obj map[string]any) bool {
-			meta, _ := obj["metadata"].(map[string]any)
-			return meta["name"] == name
-		}) {
+		if there[name] {
 			continue
 		}
 		if err := m.Stop(); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -93,20 +94,22 @@ func (k *Kafka) alterConfig(ctx context.Context, t Topic, has map[string]string)
 	return err
 }
 
-// KeepRights makes a user's ACLs those that are declared, and no others.
+// KeepRights makes a user's ACLs those that are declared, and no others. What is so already is left alone.
 func (k *Kafka) KeepRights(ctx context.Context, u User) error {
-	creations, err := u.creations()
+	declared, err := u.creations()
 	if err != nil {
 		return err
 	}
-	if err := k.allow(ctx, creations); err != nil {
-		return fmt.Errorf("%s at %s: %w", u, k.site, err)
+	has, err := k.rights(ctx, u.Metadata.Name)
+	if err == nil {
+		err = k.allow(ctx, slices.DeleteFunc(slices.Clone(declared), func(c kmsg.CreateACLsRequestCreation) bool { return slices.Contains(has, of(c)) }))
 	}
-	declared := make(map[acl]bool)
-	for _, c := range creations {
-		declared[acl{c.ResourceType, c.ResourceName, c.ResourcePatternType, c.Host, c.Operation, c.PermissionType}] = true
+	if err == nil {
+		err = k.forbid(ctx, u.Metadata.Name, slices.DeleteFunc(has, func(a acl) bool {
+			return slices.ContainsFunc(declared, func(c kmsg.CreateACLsRequestCreation) bool { return of(c) == a })
+		}))
 	}
-	if err := k.forbid(ctx, u.Metadata.Name, func(a acl) bool { return !declared[a] }); err != nil {
+	if err != nil {
 		return fmt.Errorf("%s at %s: %w", u, k.site, err)
 	}
 	return nil
@@ -121,8 +124,12 @@ func (k *Kafka) DeleteUser(ctx context.Context, name string) error {
 	if errors.Is(err, kerr.ResourceNotFound) {
 		err = nil
 	}
+	var has []acl
 	if err == nil {
-		err = k.forbid(ctx, name, func(acl) bool { return true })
+		has, err = k.rights(ctx, name)
+	}
+	if err == nil {
+		err = k.forbid(ctx, name, has)
 	}
 	if err != nil {
 		return fmt.Errorf("user %s at %s: %w", name, k.site, err)
@@ -140,8 +147,12 @@ type acl struct {
 	perm     kmsg.ACLPermissionType
 }
 
-// forbid takes those ACLs of a user that are chosen.
-func (k *Kafka) forbid(ctx context.Context, user string, chosen func(acl) bool) error {
+func of(c kmsg.CreateACLsRequestCreation) acl {
+	return acl{c.ResourceType, c.ResourceName, c.ResourcePatternType, c.Host, c.Operation, c.PermissionType}
+}
+
+// rights are the ACLs of a user.
+func (k *Kafka) rights(ctx context.Context, user string) ([]acl, error) {
 	principal := "User:" + user
 	ask := kmsg.NewPtrDescribeACLsRequest()
 	ask.Principal, ask.ResourceType, ask.ResourcePatternType = &principal, kmsg.ACLResourceTypeAny, kmsg.ACLResourcePatternTypeAny
@@ -151,23 +162,29 @@ func (k *Kafka) forbid(ctx context.Context, user string, chosen func(acl) bool) 
 		err = kerr.ErrorForCode(found.ErrorCode)
 	}
 	if err != nil {
-		return fmt.Errorf("acls: %w", err)
+		return nil, fmt.Errorf("acls: %w", err)
 	}
-	req := kmsg.NewPtrDeleteACLsRequest()
+	var out []acl
 	for _, r := range found.Resources {
 		for _, one := range r.ACLs {
-			if !chosen(acl{r.ResourceType, r.ResourceName, r.ResourcePatternType, one.Host, one.Operation, one.PermissionType}) {
-				continue
-			}
-			f := kmsg.NewDeleteACLsRequestFilter()
-			name, host := r.ResourceName, one.Host
-			f.ResourceType, f.ResourceName, f.ResourcePatternType = r.ResourceType, &name, r.ResourcePatternType
-			f.Principal, f.Host, f.Operation, f.PermissionType = &principal, &host, one.Operation, one.PermissionType
-			req.Filters = append(req.Filters, f)
+			out = append(out, acl{r.ResourceType, r.ResourceName, r.ResourcePatternType, one.Host, one.Operation, one.PermissionType})
 		}
 	}
-	if len(req.Filters) == 0 {
+	return out, nil
+}
+
+// forbid takes ACLs of a user.
+func (k *Kafka) forbid(ctx context.Context, user string, acls []acl) error {
+	if len(acls) == 0 {
 		return nil
+	}
+	principal := "User:" + user
+	req := kmsg.NewPtrDeleteACLsRequest()
+	for _, a := range acls {
+		f := kmsg.NewDeleteACLsRequestFilter()
+		f.ResourceType, f.ResourceName, f.ResourcePatternType = a.resource, &a.name, a.pattern
+		f.Principal, f.Host, f.Operation, f.PermissionType = &principal, &a.host, a.op, a.perm
+		req.Filters = append(req.Filters, f)
 	}
 	resp, err := req.RequestWith(ctx, k.client)
 	if err != nil {
@@ -175,7 +192,7 @@ func (k *Kafka) forbid(ctx context.Context, user string, chosen func(acl) bool) 
 	}
 	for i, r := range resp.Results {
 		if err := kerr.ErrorForCode(r.ErrorCode); err != nil {
-			return fmt.Errorf("acl %+v: %w", req.Filters[i], err)
+			return fmt.Errorf("acl %+v: %w", acls[i], err)
 		}
 	}
 	return nil
