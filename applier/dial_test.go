@@ -3,11 +3,12 @@ package main
 import (
 	"encoding/json"
 	"encoding/pem"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/comptech-lab/redis-wal/internal/freeport"
 )
 
 // dial names the step at which an address is lost, and sends nothing to one that is reached.
@@ -15,14 +16,7 @@ func TestDial(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewTLSServer(http.NotFoundHandler())
 	t.Cleanup(server.Close)
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	gone := closed.Addr().String()
-	if err := closed.Close(); err != nil {
-		t.Fatal(err)
-	}
+	gone := freeport.ReserveAddr(t, "127.0.0.1")
 	ca := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
 	address := server.Listener.Addr().String()
 	for _, tt := range []struct {

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/comptech-lab/redis-wal/applier/config"
 	"github.com/comptech-lab/redis-wal/applier/internal/sitetest"
+	"github.com/comptech-lab/redis-wal/internal/freeport"
 	"github.com/comptech-lab/redis-wal/internal/redistest"
 	"github.com/comptech-lab/redis-wal/wal"
 )
@@ -33,12 +33,7 @@ func newBench(t *testing.T) *bench {
 	if err := os.WriteFile(keyFile, []byte(sitetest.Key), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	b.cfg.Listen = l.Addr().String()
-	_ = l.Close()
+	b.cfg.Listen = freeport.ReserveAddr(t, "127.0.0.1")
 	b.cfg.Site, b.cfg.Peer, b.cfg.Partitions, b.cfg.SigningKeyFile = "dc", "dr", 1, keyFile
 	b.cfg.Brokers = b.kafka.Cluster.ListenAddrs()
 	b.cfg.Sentinels = sitetest.NewSentinels(t, 3, sitetest.NewProxy(t, b.redis.Addr).Addr).Addrs

@@ -24,6 +24,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/comptech-lab/redis-wal/applier/internal/sitetest"
+	"github.com/comptech-lab/redis-wal/internal/freeport"
 	"github.com/comptech-lab/redis-wal/internal/redistest"
 	"github.com/comptech-lab/redis-wal/wal"
 )
@@ -138,7 +139,7 @@ func (s *site) start(ts *testscript.TestScript, args []string) error {
 			}
 		}
 	}
-	brokers := freeAddr(ts, "127.0.0.1")
+	brokers := freeport.ReserveAddr(s.t(), "127.0.0.1")
 	if late {
 		s.brokers = brokers
 	} else {
@@ -156,7 +157,7 @@ func (s *site) start(ts *testscript.TestScript, args []string) error {
 	for k, v := range map[string]string{
 		"APPLIER_SITE": "dc", "APPLIER_PEER": "dr", "APPLIER_PARTITIONS": strconv.Itoa(partitions), "APPLIER_SIGNING_KEY_FILE": keyFile,
 		"APPLIER_KAFKA_BROKERS": brokers, "APPLIER_SENTINELS": s.sentinels.Addrs[0],
-		"APPLIER_LISTEN": freeAddr(ts, listenHost), "LISTEN2": freeAddr(ts, listenHost), "APPLIER_HALT_CONFIRM": "1s", "APPLIER_BARRIER_INTERVAL": "1h", "APPLIER_MIRROR_EXACTLY_ONCE": "false",
+		"APPLIER_LISTEN": freeport.ReserveAddr(s.t(), listenHost), "LISTEN2": freeport.ReserveAddr(s.t(), listenHost), "APPLIER_HALT_CONFIRM": "1s", "APPLIER_BARRIER_INTERVAL": "1h", "APPLIER_MIRROR_EXACTLY_ONCE": "false",
 	} {
 		ts.Setenv(k, v)
 	}
@@ -182,15 +183,8 @@ func (s *site) add(name string, args ...string) {
 	s.proxies[name] = sitetest.NewProxy(s.t(), s.redises[name].Addr)
 }
 
-// listenHost is where the appliers listen: not 127.0.0.1, where a connection of another script may take a port that was free a moment ago.
+// listenHost is where the appliers listen.
 const listenHost = "127.0.3.1"
-
-func freeAddr(ts *testscript.TestScript, host string) string {
-	l, err := net.Listen("tcp", host+":0")
-	ts.Check(err)
-	defer l.Close()
-	return l.Addr().String()
-}
 
 // append [-h NAME=VALUE] [-without NAME] [-key KEY] [-partition P] [-value V] COMMAND ARG...: one record, as a client here writes it.
 func (s *site) append(_ *testscript.TestScript, args []string) error {
@@ -384,7 +378,7 @@ func (s *site) failover(ts *testscript.TestScript, args []string) error {
 	case "nowhere":
 		addr = "127.0.0.1:6379"
 	case "absent":
-		addr = freeAddr(ts, listenHost)
+		addr = freeport.ReserveAddr(s.t(), listenHost)
 	default:
 		s.primary, addr = args[0], s.proxies[args[0]].Addr
 	}

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -16,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/comptech-lab/redis-wal/converge"
+	"github.com/comptech-lab/redis-wal/internal/freeport"
 	"github.com/comptech-lab/redis-wal/wal"
 )
 
@@ -374,14 +374,7 @@ func TestCheckKafkaTrouble(t *testing.T) {
 	t.Parallel()
 	t.Run("absent", func(t *testing.T) {
 		t.Parallel()
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		addr := l.Addr().String()
-		if err := l.Close(); err != nil {
-			t.Fatal(err)
-		}
+		addr := freeport.ReserveAddr(t, "127.0.0.1")
 		c := converge.Config{
 			Sites: wal.Sites{Self: "dc", Peer: "dr"}, Log: topic, Partitions: 1, SigningKey: secret, Policy: converge.PeerReport,
 			Kafka: []kgo.Opt{kgo.SeedBrokers(addr)}, Timeout: 200 * time.Millisecond,

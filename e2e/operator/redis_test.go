@@ -2,7 +2,6 @@ package operator
 
 import (
 	"context"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +13,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/comptech-lab/redis-wal/internal/freeport"
 )
 
 // process is a Redis that runs by the command and the configuration of a Redis container.
@@ -75,21 +76,11 @@ func (p *process) kill() {
 	}
 }
 
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
-
 // The command of the container wins over the operator's redis.conf, from the first moment: in particular the append-only file is
 // on when Redis loads its data. And what is left to customConfig can be set in a running Redis, which is how the operator applies it.
 func TestRedisRunsAsDeclared(t *testing.T) {
 	t.Parallel()
-	port := freePort(t)
+	port := freeport.Reserve(t)
 	s := operated(t, map[string]any{"redis.port": port, "redis.backlog": map[string]any{"writeRate": "2mb", "outage": "30s"}})
 	dir := t.TempDir()
 	p := s.start(t, dir, strconv.Itoa(port))

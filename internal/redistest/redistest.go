@@ -1,4 +1,4 @@
-// Package redistest starts real redis-servers for tests. They listen on a free loopback port, keep their files in the test's
+// Package redistest starts real redis-servers for tests. They listen on a loopback port that is reserved for them, keep their files in the test's
 // folder and end with the test.
 package redistest
 
@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/comptech-lab/redis-wal/internal/freeport"
 )
 
 // Server is a redis-server process.
@@ -32,24 +34,15 @@ func Start(t testing.TB, args ...string) *Server {
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		t.Fatal("redis-server is not installed; run `make deps`")
 	}
-	var last error
-	for range 5 { // somebody may take the free port before the server does
-		s, err := start(t, args)
-		if err == nil {
-			return s
-		}
-		last = err
+	s, err := start(t, args)
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatal(last)
-	return nil
+	return s
 }
 
 func start(t testing.TB, args []string) (*Server, error) {
-	port, err := freePort()
-	if err != nil {
-		return nil, err
-	}
-	dir := t.TempDir()
+	port, dir := freeport.Reserve(t), t.TempDir()
 	all := append([]string{
 		"--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", dir, "--save", "", "--appendonly", "no",
 		"--logfile", filepath.Join(dir, "redis.log"), "--repl-diskless-sync-delay", "0",
@@ -94,12 +87,3 @@ func (s *Server) Pid() int { return s.cmd.Process.Pid }
 
 // Signal sends a signal to the process: SIGKILL, SIGSTOP, SIGCONT.
 func (s *Server) Signal(sig syscall.Signal) error { return s.cmd.Process.Signal(sig) }
-
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port, nil
-}

@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/comptech-lab/redis-wal/internal/freeport"
 )
 
 // Host is a loopback address that is not 127.0.0.1, which is what a Sentinel names that was not set up yet.
@@ -37,10 +39,7 @@ func (f TLS) lines(port int) [][]string {
 // StartTLS is [Start] of a server that speaks TLS too: at the address that is returned, on [Host].
 func StartTLS(t testing.TB, files TLS, args ...string) (s *Server, addr string) {
 	t.Helper()
-	port, err := freePort()
-	if err != nil {
-		t.Fatal(err)
-	}
+	port := freeport.Reserve(t)
 	all := []string{"--bind", "127.0.0.1", Host, "--replica-announce-ip", Host}
 	for _, l := range files.lines(port) {
 		all = append(all, "--"+l[0], l[1])
@@ -52,24 +51,15 @@ func StartTLS(t testing.TB, files TLS, args ...string) (s *Server, addr string) 
 // With files it speaks nothing but TLS.
 func StartSentinel(t testing.TB, files *TLS, lines ...string) string {
 	t.Helper()
-	var last error
-	for range 5 { // somebody may take the free port before the Sentinel does
-		addr, err := startSentinel(t, files, lines)
-		if err == nil {
-			return addr
-		}
-		last = err
+	addr, err := startSentinel(t, files, lines)
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatal(last)
-	return ""
+	return addr
 }
 
 func startSentinel(t testing.TB, files *TLS, lines []string) (string, error) {
-	port, err := freePort()
-	if err != nil {
-		return "", err
-	}
-	dir := t.TempDir()
+	port, dir := freeport.Reserve(t), t.TempDir()
 	conf := []string{"bind " + Host, "dir " + dir, "sentinel announce-ip " + Host}
 	if files == nil {
 		conf = append(conf, "port "+strconv.Itoa(port))

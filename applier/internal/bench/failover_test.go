@@ -3,7 +3,6 @@ package bench
 import (
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +14,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/comptech-lab/redis-wal/applier/internal/sitetest"
+	"github.com/comptech-lab/redis-wal/internal/freeport"
 	"github.com/comptech-lab/redis-wal/internal/redistest"
 )
 
@@ -110,12 +110,7 @@ func steadily(ctx context.Context, kafka *sitetest.Kafka) {
 // startSentinels starts three Sentinels that watch a primary, and waits until they know each other and its two replicas.
 func startSentinels(b *testing.B, port string) (addrs []string, clients []*redis.SentinelClient) {
 	for i := range 3 {
-		l, err := net.Listen("tcp", host+":0")
-		if err != nil {
-			b.Fatal(err)
-		}
-		addr := l.Addr().String()
-		_ = l.Close()
+		addr := freeport.ReserveAddr(b, host)
 		addrs = append(addrs, addr)
 		dir := b.TempDir()
 		file := filepath.Join(dir, "sentinel.conf")

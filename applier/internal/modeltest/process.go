@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/comptech-lab/redis-wal/internal/freeport"
 )
 
 // process is a redis-server, or one that runs as a Sentinel, which can be killed and started again at the same address. Without
@@ -31,12 +33,7 @@ func newProcess(t testing.TB) *process {
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		t.Fatal("redis-server is not installed; run `make deps`")
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	p := &process{addr: l.Addr().String(), dir: t.TempDir()}
+	p := &process{addr: freeport.ReserveAddr(t, "127.0.0.1"), dir: t.TempDir()}
 	t.Cleanup(p.kill)
 	return p
 }

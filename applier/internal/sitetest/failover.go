@@ -17,6 +17,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/comptech-lab/redis-wal/internal/freeport"
 	"github.com/comptech-lab/redis-wal/internal/redistest"
 )
 
@@ -140,14 +141,7 @@ func (f *Failover) link(t testing.TB, primary string) string {
 
 func startSentinel(t testing.TB, primaryPort string) string {
 	t.Helper()
-	l, err := net.Listen("tcp", host+":0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	port := l.Addr().(*net.TCPAddr).Port
-	_ = l.Close()
-	dir := t.TempDir()
+	port, dir := freeport.Reserve(t), t.TempDir()
 	conf := filepath.Join(dir, "sentinel.conf")
 	// Down is not what a busy machine does for a moment. The failover timeout is also when Sentinels put a replica right that follows another
 	// address than they know, such as a link.
@@ -166,5 +160,5 @@ func startSentinel(t testing.TB, primaryPort string) string {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	})
-	return addr
+	return net.JoinHostPort(host, strconv.Itoa(port))
 }
