@@ -249,13 +249,6 @@ func (w *whole) kubeletDead(t *testing.T) string {
 	})
 }
 
-// change declares a site with something changed, as another `up` does.
-func (s *wholeSite) change(t *testing.T, change func(render.Stack) render.Stack) {
-	t.Helper()
-	s.stack = change(s.stack)
-	s.declare(t)
-}
-
 // rolledOut waits until all appliers are of what is declared now.
 func (s *wholeSite) rolledOut(t *testing.T) {
 	t.Helper()
@@ -282,11 +275,12 @@ func (w *whole) applierRolled(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return w.under(t, func() string {
+		said := ""
 		w.each(func(s *wholeSite) {
-			s.change(t, func(stack render.Stack) render.Stack { return stack.With("applier.image", image) })
+			said = s.change(t, func(stack render.Stack) render.Stack { return stack.With("applier.image", image) })
 			s.rolledOut(t)
 		})
-		return "at both sites"
+		return "at both sites: " + said
 	})
 }
 

@@ -26,11 +26,16 @@ func run(m *testing.M) int {
 	}
 	if !sandbox.Inside() {
 		say := func(line string) { fmt.Fprintln(os.Stderr, line) }
-		if _, err := binaries.Build(context.Background(), "binaries", say); err != nil {
+		bin, err := binaries.Build(context.Background(), "binaries", say)
+		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
 		if os.Getenv(askKey) == askWhole {
+			if err := buildProgram(bin); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				return 1
+			}
 			if err := strimzi.Fetch(context.Background(), root, say); err != nil {
 				fmt.Fprintln(os.Stderr, err)
 				return 1

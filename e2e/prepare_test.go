@@ -15,7 +15,10 @@ import (
 // prepare makes what a cluster has before the program comes: the operators' kinds, their namespaces, the Secrets that the
 // committed manifests refer to, and a volume for each claim.
 func (d *deployed) prepare(t *testing.T) {
-	var objects []map[string]any
+	// The program's own label only forbids pods, in silence for who made their Deployment. This one warns of it.
+	redis := object("v1", "Namespace", "", d.cfg.Namespace.Name, nil)
+	redis["metadata"].(map[string]any)["labels"] = map[string]any{"pod-security.kubernetes.io/warn": "restricted"}
+	objects := []map[string]any{redis}
 	for _, s := range site.ExistingSecrets(d.cfg.Args) {
 		data := map[string]any{}
 		for _, key := range s.Keys {
@@ -26,7 +29,7 @@ func (d *deployed) prepare(t *testing.T) {
 	d.before(t, objects...)
 }
 
-// before makes the kinds, the namespaces and the volumes, and then more objects.
+// before makes the kinds, the operators' namespaces and the volumes, and then more objects.
 func (d *deployed) before(t *testing.T, more ...map[string]any) {
 	t.Helper()
 	var objects []map[string]any
@@ -48,10 +51,6 @@ func (d *deployed) before(t *testing.T, more ...map[string]any) {
 	for _, name := range []string{d.cfg.Kafka.Namespace, d.cfg.Storage.LonghornNamespace, d.cfg.Network.Operator.Namespace, d.cfg.Network.Prometheus.Namespace} {
 		objects = append(objects, object("v1", "Namespace", "", name, nil))
 	}
-	// The program's own label only forbids pods, in silence for who made their Deployment. This one warns of it.
-	redis := object("v1", "Namespace", "", d.cfg.Namespace.Name, nil)
-	redis["metadata"].(map[string]any)["labels"] = map[string]any{"pod-security.kubernetes.io/warn": "restricted"}
-	objects = append(objects, redis)
 	for i := range d.cfg.Redis.Replicas {
 		objects = append(objects, d.volume(t, fmt.Sprintf("%s-%d", storage.ClaimName, i)))
 	}

@@ -36,11 +36,11 @@ func TestWhole(t *testing.T) {
 	if os.Getenv(askKey) != askWhole {
 		t.Skipf("starts two Kubernetes clusters and two Kafkas: run it by make e2e, or set %s=%s", askKey, askWhole)
 	}
-	w := &whole{sites: map[string]*wholeSite{}}
+	w := &whole{sites: map[string]*wholeSite{}, engine: newEngine(t)}
 	t.Cleanup(func() { w.close(t); t.Log("\n" + w.table()) })
 	w.step(t, "two clusters, with images", w.clusters)
 	w.step(t, "a Kafka each", w.kafkas)
-	w.step(t, "both stacks are declared", w.declare)
+	w.step(t, "both stacks are deployed by pulumi up", w.deploy)
 	w.step(t, "topics, users and mirrors are ready", w.kafkaIsReady)
 	w.step(t, "3 Redis, 3 Sentinels and 3 appliers are ready, without a restart", w.podsAreReady)
 	w.step(t, "the convergence Jobs complete", w.check)
@@ -51,6 +51,7 @@ func TestWhole(t *testing.T) {
 	w.step(t, "the kubelet of dr is dead for a minute", w.kubeletDead)
 	w.step(t, "another image of the applier", w.applierRolled)
 	w.step(t, "5 appliers, and 3 again", w.appliersScaled)
+	w.step(t, "an image that is not there: pulumi up says so, and the next one mends it", w.missingImage)
 	w.step(t, "other passwords of Kafka", w.kafkaPasswords)
 	w.step(t, "walctl sees both sites", w.status)
 	w.step(t, "planned cutovers, to dr and back", w.cutover)
@@ -66,6 +67,11 @@ func (w *whole) close(t *testing.T) {
 		}
 	}
 	for _, s := range w.sites {
+		if s.standIn != nil {
+			if err := s.standIn.Close(); err != nil {
+				t.Error(err)
+			}
+		}
 		if s.kafka != nil {
 			if err := s.kafka.Close(); err != nil {
 				t.Error(err)
@@ -82,6 +88,7 @@ type whole struct {
 	up      *cluster.Clusters
 	dir     string // for Kafka
 	sites   map[string]*wholeSite
+	engine  *engine
 	traffic *traffic.Traffic
 	rows    []row
 }
@@ -99,8 +106,8 @@ type wholeSite struct {
 	kafka    *kafka.Kafka
 	address  string // of its Kafka
 	stack    render.Stack
-	objects  []map[string]any // that the program declares, without the Job of the check
-	checkJob map[string]any
+	checkJob map[string]any // as the program declares it
+	deployment
 }
 
 const (
@@ -177,43 +184,6 @@ func (w *whole) kafkas(t *testing.T) string {
 		s.address = fmt.Sprintf("%s:%d", broker, strimzi.Port)
 	}
 	return "Apache Kafka, TLS, SCRAM-SHA-512, ACLs"
-}
-
-// declare applies what the program declares, all but the Job of the check.
-func (w *whole) declare(t *testing.T) string {
-	for name, peer := range map[string]string{siteA: siteB, siteB: siteA} {
-		s, other := w.sites[name], w.sites[peer]
-		s.stack = smaller(t, name).
-			With("kafka.ca", string(s.kafka.CA())).
-			With("peerKafka.ca", []any{string(other.kafka.CA())}).
-			With("peerKafka.bootstrap", []any{other.address})
-		s.stack = s.stack.WithSecrets(secretsOf(name, peer, decode(t, s.stack)))
-		s.stack.Reveal = true
-		s.declare(t)
-		if err := s.site.RunOperator(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return fmt.Sprintf("%d objects each", len(w.sites[siteA].objects)+1)
-}
-
-// declare applies what a site's stack declares now, all but the Job of the check.
-func (s *wholeSite) declare(t *testing.T) {
-	t.Helper()
-	s.cfg = decode(t, s.stack)
-	graph, err := render.Program(s.stack, false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.objects = nil
-	for _, r := range graph.Objects() {
-		if r.Object["kind"] == "Job" {
-			s.checkJob = r.Object
-		} else {
-			s.objects = append(s.objects, r.Object)
-		}
-	}
-	s.applyAll(t, pulumiOwner, s.objects)
 }
 
 // pulumiOwner applies as the program's provider does.

@@ -7,7 +7,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"sync"
+	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -21,39 +23,36 @@ import (
 	"k8s.io/client-go/restmapper"
 )
 
-// Server is an API server. One of its methods runs at a time.
+// Server is an API server. Its methods are safe for concurrent use.
 type Server struct {
-	objects  dynamic.Interface
-	kinds    *restmapper.DeferredDiscoveryRESTMapper
-	warnings *warnings
+	objects dynamic.Interface
+	kinds   *restmapper.DeferredDiscoveryRESTMapper
 }
 
-// warnings are what the server said beside its answers since they were last taken.
+// warnings are what the server said beside its answers to one call. They travel in the call's context.
 type warnings struct {
 	mu   sync.Mutex
 	list []string
 }
 
-// HandleWarningHeader keeps a warning.
-func (w *warnings) HandleWarningHeader(_ int, _, text string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.list = append(w.list, text)
-}
+type warningsKey struct{}
 
-func (w *warnings) take() []string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	list := w.list
-	w.list = nil
-	return list
+// keeper gives each warning to the call that it belongs to. Those of calls that keep none are dropped.
+type keeper struct{}
+
+func (keeper) HandleWarningHeaderWithContext(ctx context.Context, _ int, _, text string) {
+	if w, ok := ctx.Value(warningsKey{}).(*warnings); ok {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.list = append(w.list, text)
+	}
 }
 
 // New is the server that a configuration leads to.
 func New(config *rest.Config) (*Server, error) {
-	s := &Server{warnings: &warnings{}}
+	s := &Server{}
 	config = rest.CopyConfig(config)
-	config.WarningHandler = s.warnings
+	config.WarningHandlerWithContext = keeper{}
 	found, err := discovery.NewDiscoveryClientForConfig(config)
 	if err != nil {
 		return nil, err
@@ -82,15 +81,14 @@ func (s *Server) Apply(ctx context.Context, owner Owner, object map[string]any) 
 	if err != nil {
 		return nil, nil, err
 	}
-	s.warnings.take()
-	answer, err := client.Patch(ctx, u.GetName(), types.ApplyPatchType, text, metav1.PatchOptions{
+	said := &warnings{}
+	answer, err := client.Patch(context.WithValue(ctx, warningsKey{}, said), u.GetName(), types.ApplyPatchType, text, metav1.PatchOptions{
 		FieldManager: owner.Manager, Force: &owner.TakeOver, FieldValidation: metav1.FieldValidationStrict,
 	})
-	said := s.warnings.take()
 	if err != nil {
-		return nil, said, fmt.Errorf("%s: %w", Name(object), err)
+		return nil, said.list, fmt.Errorf("%s: %w", Name(object), err)
 	}
-	return answer, said, nil
+	return answer, said.list, nil
 }
 
 // Name is an object's kind, namespace and name, for people.
@@ -137,6 +135,40 @@ func (s *Server) Delete(ctx context.Context, object map[string]any) error {
 	background := metav1.DeletePropagationBackground
 	return client.Delete(ctx, u.GetName(), metav1.DeleteOptions{PropagationPolicy: &background})
 }
+
+// Remove deletes an object with what it owns, and returns when all of it is gone. One that is not there is no error.
+func (s *Server) Remove(ctx context.Context, object map[string]any) error {
+	u := unstructured.Unstructured{Object: object}
+	client, err := s.client(u.GroupVersionKind(), u.GetNamespace())
+	if err != nil {
+		return err
+	}
+	first, err := client.Get(ctx, u.GetName(), metav1.GetOptions{})
+	if err == nil {
+		foreground := metav1.DeletePropagationForeground
+		err = client.Delete(ctx, u.GetName(), metav1.DeleteOptions{PropagationPolicy: &foreground})
+	}
+	tick := time.NewTicker(pollInterval)
+	defer tick.Stop()
+	for err == nil {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%s is not gone: %w", Name(object), ctx.Err())
+		case <-tick.C:
+		}
+		var now *unstructured.Unstructured
+		if now, err = client.Get(ctx, u.GetName(), metav1.GetOptions{}); err == nil && now.GetUID() != first.GetUID() {
+			return nil // another one of its name
+		}
+	}
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", Name(object), err)
+}
+
+// pollInterval is how often a condition is looked at.
+const pollInterval = 200 * time.Millisecond
 
 // Evict asks for a pod to go, as the drain of a node does. Its disruption budget may refuse it: too many requests.
 func (s *Server) Evict(ctx context.Context, namespace, pod string) error {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -226,6 +227,44 @@ func (o *Objects) notReady(r Ref, reasons []string) error {
 	defer o.mu.Unlock()
 	if k := o.byRef[r]; k != nil {
 		k.NotReady = reasons
+	}
+	return o.save()
+}
+
+// see takes over what a [Keeper] has: the object as it is there, or that there is none (nil). An object that was made anew is
+// not held for unready any more.
+func (o *Objects) see(r Ref, live map[string]any) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if live == nil {
+		delete(o.byRef, r)
+		return o.save()
+	}
+	uid := text(at(live, "metadata.uid"))
+	k := o.byRef[r]
+	if k == nil || k.UID != uid {
+		k = &kept{UID: uid}
+		o.byRef[r] = k
+	}
+	if !reflect.DeepEqual(k.Object, live) {
+		k.Object, k.Version = clone(live), k.Version+1
+	}
+	return o.save()
+}
+
+// restore makes an object what it was before it was applied, without a trace.
+func (o *Objects) restore(r Ref, before kept, existed bool) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for i, e := range slices.Backward(o.events) {
+		if e.Ref == r {
+			o.events = slices.Delete(o.events, i, i+1)
+			break
+		}
+	}
+	delete(o.byRef, r)
+	if existed {
+		o.byRef[r] = &before
 	}
 	return o.save()
 }

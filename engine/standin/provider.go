@@ -39,6 +39,11 @@ func (s *Server) Configure(_ context.Context, req *rpc.ConfigureRequest) (*rpc.C
 	on := func(arg string) bool { return given[arg] == true || given[arg] == "true" } // as JSON, which the engine writes into text
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.connect != nil {
+		if s.cluster, err = s.connect(text(given["kubeconfig"]), text(given["context"])); err != nil {
+			return nil, status.Errorf(codes.Unavailable, "reach the cluster of kubeconfig %q, context %q: %v", text(given["kubeconfig"]), text(given["context"]), err)
+		}
+	}
 	s.configured = providerOptions{on("upsertExistingObjects"), on("enableSecretMutable"), on("enableConfigMapMutable")}
 	return &rpc.ConfigureResponse{AcceptSecrets: true, SupportsPreview: true}, nil
 }
@@ -118,15 +123,21 @@ func (s *Server) Create(ctx context.Context, req *rpc.CreateRequest) (*rpc.Creat
 		return &rpc.CreateResponse{Properties: req.GetProperties()}, nil
 	}
 	r := RefOf(object)
+	live, err := s.look(ctx, object)
+	if err != nil {
+		return nil, err
+	}
 	if old, ok := s.Objects.get(r); ok {
 		if !s.options().upsert {
 			return nil, status.Errorf(codes.AlreadyExists,
 				"%s already exists; to take objects over that exist already, set upsertExistingObjects on the provider", r)
 		}
-		if why := refused(old.Object, object); why != "" {
+		if why := refused(old.Object, object); why != "" && !live {
 			return nil, status.Errorf(codes.InvalidArgument, "%s is invalid: %s", r, why)
 		}
 	}
+	ctx, cancel := timed(ctx, req.GetTimeout())
+	defer cancel()
 	out, err := s.realise(ctx, "create", inputs, nil, object)
 	if err != nil {
 		return nil, err
@@ -146,16 +157,22 @@ func (s *Server) Update(ctx context.Context, req *rpc.UpdateRequest) (*rpc.Updat
 	}
 	object, _ := plain(inputs)
 	old, _ := plain(before)
+	kept, err := s.look(ctx, object)
+	if err != nil {
+		return nil, err
+	}
 	live, ok := s.Objects.get(RefOf(object))
 	if !ok {
 		return nil, status.Errorf(codes.NotFound, "%s not found; pulumi refresh makes the state agree with the cluster", RefOf(object))
 	}
-	if why := refused(live.Object, object); why != "" {
+	if why := refused(live.Object, object); why != "" && !kept {
 		return nil, status.Errorf(codes.InvalidArgument, "%s is invalid: %s", RefOf(object), why)
 	}
 	if req.GetPreview() {
 		return &rpc.UpdateResponse{Properties: req.GetNews()}, nil
 	}
+	ctx, cancel := timed(ctx, req.GetTimeout())
+	defer cancel()
 	out, err := s.realise(ctx, "update", inputs, old, object)
 	if err != nil {
 		return nil, err
@@ -165,16 +182,26 @@ func (s *Server) Update(ctx context.Context, req *rpc.UpdateRequest) (*rpc.Updat
 
 // realise keeps the object and waits until it does what it should.
 func (s *Server) realise(ctx context.Context, verb string, inputs resource.PropertyMap, old, object map[string]any) (*structpb.Struct, error) {
-	before, existed := s.Objects.get(RefOf(object))
+	r := RefOf(object)
+	before, existed := s.Objects.get(r)
 	k, err := s.Objects.apply(verb, old, object)
 	if err != nil {
 		return nil, status.Error(codes.InvalidArgument, err.Error())
 	}
-	reasons := before.NotReady
-	if !existed || object["kind"] != "Job" { // a Job runs once
-		reasons = s.await(ctx, k.Object)
+	reasons, whole := before.NotReady, k.Object
+	_, keeps := s.behind().(Keeper)
+	if keeps {
+		whole = object // who keeps it knows what others wrote
 	}
-	if err := s.Objects.notReady(RefOf(object), reasons); err != nil {
+	if !existed || object["kind"] != "Job" || keeps { // a Job runs once
+		if reasons, err = s.await(ctx, whole); err != nil {
+			return nil, errors.Join(status.Error(codes.InvalidArgument, err.Error()), s.Objects.restore(r, before, existed))
+		}
+	}
+	if k, err = s.made(ctx, object, k); err != nil {
+		return nil, err
+	}
+	if err := s.Objects.notReady(r, reasons); err != nil {
 		return nil, err
 	}
 	out, err := write(outputs(k, inputs))
@@ -185,26 +212,30 @@ func (s *Server) realise(ctx context.Context, verb string, inputs resource.Prope
 	if err != nil {
 		return nil, err
 	}
-	return nil, initFailed(RefOf(object), reasons, out, asked)
+	return nil, initFailed(r, reasons, out, asked)
 }
 
-// await returns when the object is ready, or the reasons why it is not.
-func (s *Server) await(ctx context.Context, object map[string]any) []string {
-	if s.cluster == nil {
-		return nil
+// await returns when the object is ready, or the reasons why it is not. The error is a [*Refused].
+func (s *Server) await(ctx context.Context, object map[string]any) (reasons []string, err error) {
+	cluster := s.behind()
+	if cluster == nil {
+		return nil, nil
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(s.untilInterrupted(), cancel)()
-	err := s.cluster.Apply(ctx, clone(object))
+	err = cluster.Apply(ctx, clone(object))
 	var notReady *NotReady
+	var refused *Refused
 	switch {
+	case errors.As(err, &refused):
+		return nil, err
 	case err == nil || annotated(object, "pulumi.com/skipAwait"):
-		return nil
+		return nil, nil
 	case errors.As(err, &notReady):
-		return notReady.Reasons
+		return notReady.Reasons, nil
 	default:
-		return []string{err.Error()}
+		return []string{err.Error()}, nil
 	}
 }
 
@@ -225,12 +256,15 @@ func initFailed(r Ref, reasons []string, properties, inputs *structpb.Struct) er
 }
 
 // Read is how a refresh sees the object.
-func (s *Server) Read(_ context.Context, req *rpc.ReadRequest) (*rpc.ReadResponse, error) {
+func (s *Server) Read(ctx context.Context, req *rpc.ReadRequest) (*rpc.ReadResponse, error) {
 	inputs, err := read(req.GetInputs())
 	if err != nil {
 		return nil, err
 	}
 	like, _ := plain(inputs)
+	if _, err := s.look(ctx, like); err != nil {
+		return nil, err
+	}
 	k, ok := s.Objects.get(named(like, req.GetType(), req.GetUrn(), req.GetId()))
 	if !ok {
 		return &rpc.ReadResponse{}, nil // without an id: it is gone
@@ -260,12 +294,18 @@ func (s *Server) Delete(ctx context.Context, req *rpc.DeleteRequest) (*emptypb.E
 		return nil, err
 	}
 	like, _ := plain(inputs)
+	if _, err := s.look(ctx, like); err != nil {
+		return nil, err
+	}
 	object, err := s.Objects.delete(named(like, req.GetType(), req.GetUrn(), req.GetId()))
 	if err != nil {
 		return nil, err
 	}
-	if object != nil && s.cluster != nil {
-		if err := s.cluster.Remove(ctx, object); err != nil {
+	if cluster := s.behind(); object != nil && cluster != nil {
+		ctx, cancel := timed(ctx, req.GetTimeout())
+		defer cancel()
+		defer context.AfterFunc(s.untilInterrupted(), cancel)()
+		if err := cluster.Remove(ctx, object); err != nil {
 			return nil, status.Error(codes.Unknown, err.Error())
 		}
 	}

@@ -29,11 +29,27 @@ type Cluster interface {
 	// Apply is called after an object was created or changed, never in a preview, and returns when it does what it should.
 	// An error says that it does not, a [*NotReady] with the reasons that a person reads: the engine then keeps the object
 	// in its state, fails, and tries again at the next up. Objects that do not depend on each other come at the same time.
-	// With the annotation pulumi.com/skipAwait the error is of no consequence.
+	// With the annotation pulumi.com/skipAwait the error is of no consequence. A [*Refused] says that the object is as it was
+	// before: it does not come into the state. The context has a deadline if the program gave the resource a time of its own.
 	Apply(ctx context.Context, object map[string]any) error
 	// Remove is called after an object was deleted.
 	Remove(ctx context.Context, object map[string]any) error
 }
+
+// Keeper is a [Cluster] that keeps the objects itself, as an API server does. What is there is asked of it before each call
+// that needs to know, so that what others made, changed and deleted is seen as the plugin sees it. What cannot be changed it
+// says itself, with [*Refused].
+type Keeper interface {
+	Cluster
+	// Live is the object with this kind, namespace and name, in JSON's types; nil = there is none.
+	Live(ctx context.Context, object map[string]any) (map[string]any, error)
+}
+
+// Refused is the error of an object that was not made or changed.
+type Refused struct{ Err error }
+
+func (e *Refused) Error() string { return e.Err.Error() }
+func (e *Refused) Unwrap() error { return e.Err }
 
 // NotReady is the error of an object that exists and does not do what it should.
 type NotReady struct{ Reasons []string }
@@ -49,6 +65,9 @@ type Options struct {
 	Namespaces []string
 	// Cluster makes the objects real; nil = they are only kept.
 	Cluster Cluster
+	// Connect gives the cluster that the program chose by the provider's arguments kubeconfig and context, either of which may
+	// be empty; nil = Cluster, whatever they say.
+	Connect func(kubeconfig, context string) (Cluster, error)
 }
 
 // Server is a running stand-in.
@@ -57,13 +76,14 @@ type Server struct {
 	// Objects are what the engine has made, and what was there before.
 	Objects *Objects
 
-	cluster Cluster
+	connect func(kubeconfig, context string) (Cluster, error)
 	check   *checker
 	grpc    *grpc.Server
 	port    int
 	served  chan error
 
 	mu         sync.Mutex
+	cluster    Cluster
 	configured providerOptions
 	ending     context.Context // cancelled when the engine that runs now is interrupted
 	interrupt  context.CancelFunc
@@ -84,7 +104,7 @@ func Start(opts Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		Objects: objects, cluster: opts.Cluster, check: newChecker(schemas), served: make(chan error, 1),
+		Objects: objects, cluster: opts.Cluster, connect: opts.Connect, check: newChecker(schemas), served: make(chan error, 1),
 		grpc: grpc.NewServer(grpc.MaxRecvMsgSize(maxMessage), grpc.MaxSendMsgSize(maxMessage)),
 		port: listener.Addr().(*net.TCPAddr).Port,
 	}

@@ -166,20 +166,34 @@ func without(live, old, next map[string]any) map[string]any {
 	return out
 }
 
-// seen is the part of live that like has: what a refresh compares. Lists are taken whole.
+// seen is the part of live that like has: what a refresh compares. The elements of a list are seen so too, unless there are
+// more or fewer of them now.
 func seen(live, like map[string]any) map[string]any {
 	out := map[string]any{}
 	for k, v := range like {
-		now, ok := live[k]
-		if !ok {
-			continue
+		if now, ok := live[k]; ok {
+			out[k] = seenValue(now, v)
 		}
-		below, isMap := now.(map[string]any)
-		shape, isMapToo := v.(map[string]any)
-		if isMap && isMapToo {
-			now = seen(below, shape)
-		}
-		out[k] = now
 	}
 	return out
+}
+
+func seenValue(now, like any) any {
+	switch like := like.(type) {
+	case map[string]any:
+		if below, ok := now.(map[string]any); ok {
+			return seen(below, like)
+		}
+	case []any:
+		list, ok := now.([]any)
+		if !ok || len(list) != len(like) {
+			return now
+		}
+		out := make([]any, len(list))
+		for i := range list {
+			out[i] = seenValue(list[i], like[i])
+		}
+		return out
+	}
+	return now
 }
