@@ -191,8 +191,8 @@ e2e-apply: e2e-deps ## both stacks on two real Kubernetes clusters with the real
 
 .PHONY: e2e
 e2e: KAFKA := real
-e2e: e2e-deps deps ## the whole system on two real Kubernetes clusters, with Apache Kafka and MirrorMaker 2 (root; the first time builds for minutes)
-	cd e2e && REDIS_WAL_E2E=whole go test -count=1 -timeout 60m -v -run '^TestWhole$$' .
+e2e: e2e-deps deps engine-tools ## the whole system on two real Kubernetes clusters, made by `pulumi up`, with Apache Kafka and MirrorMaker 2 (root; the first time builds for minutes)
+	cd e2e && REDIS_WAL_ENGINE_TOOLS=$(CURDIR)/bin/engine REDIS_WAL_E2E=whole go test -count=1 -timeout 60m -v -run '^TestWhole$$' .
 
 .PHONY: e2e-preflight
 e2e-preflight: e2e-deps ## walctl preflight finds each planted fault on a real Kubernetes cluster, with the shipped rights and no others (root, as e2e-apply)

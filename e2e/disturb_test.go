@@ -286,13 +286,14 @@ func (w *whole) applierRolled(t *testing.T) string {
 
 func (w *whole) appliersScaled(t *testing.T) string {
 	return w.under(t, func() string {
+		said := ""
 		for _, n := range []int{5, 3} {
 			w.each(func(s *wholeSite) {
-				s.change(t, func(stack render.Stack) render.Stack { return stack.With("applier.replicas", n) })
+				said = s.change(t, func(stack render.Stack) render.Stack { return stack.With("applier.replicas", n) })
 				s.rolledOut(t)
 			})
 		}
-		return "at both sites"
+		return "at both sites: " + said
 	})
 }
 

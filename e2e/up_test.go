@@ -227,8 +227,12 @@ func (w *whole) deploy(t *testing.T) string {
 		t.Errorf("an up right after another: %s", again)
 	}
 	w.each(func(s *wholeSite) {
-		if r, err := s.pulumi.Refresh(t.Context(), "--preview-only", "--expect-no-changes"); err != nil || r.ExitCode != 0 {
-			t.Errorf("a refresh of %s right after an up: %v\n%s", s.site.Name, err, r.Text)
+		r, err := s.pulumi.Refresh(t.Context(), "--preview-only", "--expect-no-changes")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.ExitCode != 0 {
+			t.Errorf("a refresh of %s right after an up finds changes:\n%s", s.site.Name, r.Text)
 		}
 	})
 	by := "by the stand-in"

@@ -83,6 +83,43 @@ cd "$DIR"; tar -czf "$ARCHIVE" pulumi-resource-kubernetes; rm pulumi-resource-ku
 	}
 }
 
+// A plugin on PATH answers when the engine is let look there, and nobody else is named: so the tests on clusters use the real one where there is one (e2e/provider, Choose).
+func TestPluginOnPath(t *testing.T) {
+	t.Parallel()
+	tools := os.Getenv(toolsVariable)
+	if tools == "" {
+		t.Skip("SKIPPED: the Pulumi CLI is needed; run it with `make test-engine`")
+	}
+	dir := t.TempDir()
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(dir, "pulumi-resource-kubernetes"), "./testdata/plugin")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	config, err := render.Load("..", "dc")
+	if err == nil {
+		config, err = config.WithDummySecrets()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for ignored, good := range map[string]bool{"false": true, "true": false} {
+		w, err := workspace.New(workspace.Options{
+			Dir: t.TempDir(), Project: "..", Tools: tools, Program: program(t),
+			Env: []string{"PATH=" + dir + ":" + os.Getenv("PATH"), "PULUMI_IGNORE_AMBIENT_PLUGINS=" + ignored},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := w.Stack(t.Context(), config, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r, err := s.Up(t.Context()); err != nil || (r.ExitCode == 0) != good {
+			t.Errorf("plugins on PATH ignored %s: %v\n%s", ignored, err, r.Text)
+		}
+	}
+}
+
 // The command of docs/air-gapped.md that builds the program finds all modules on this machine, and asks nobody.
 func TestBuildsWithoutAProxy(t *testing.T) {
 	t.Parallel()
