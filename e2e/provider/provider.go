@@ -226,8 +226,8 @@ func (c *Cluster) until(ctx context.Context, judge func(context.Context) (await.
 					pods = append(pods, p)
 				}
 			}
-		case ctx.Err() == nil:
-			problems = []string{err.Error()} // whatever it is, it may pass
+		case len(problems) == 0:
+			problems = []string{err.Error()} // it may pass, as a server that is away does; what was seen before says more
 		}
 		switch {
 		case v.Done:

@@ -73,7 +73,7 @@ func ended(kind, reason string) map[string]any {
 func TestJobIsAwaited(t *testing.T) {
 	t.Parallel()
 	s := &script{statuses: []map[string]any{{}, {}, ended("Complete", "")}}
-	c := &Cluster{server: s}
+	c := &Cluster{server: s, Patience: time.Minute}
 	if err := c.Apply(t.Context(), job(nil)); err != nil || len(s.statuses) != 1 {
 		t.Errorf("%v, with %d statuses to come", err, len(s.statuses)-1)
 	}

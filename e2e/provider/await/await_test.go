@@ -84,16 +84,19 @@ func TestDeployment(t *testing.T) {
 			deployment(2, appsv1.DeploymentStatus{Replicas: 4, UpdatedReplicas: 3, AvailableReplicas: 4}), nil, verdict{says: "4 of 4"},
 		},
 		"an image that is not there": {
-			deployment(2, appsv1.DeploymentStatus{Replicas: 4, UpdatedReplicas: 1, AvailableReplicas: 3}), []corev1.Pod{pulling},
+			deployment(2, appsv1.DeploymentStatus{Replicas: 4, UpdatedReplicas: 1, AvailableReplicas: 3}),
+			[]corev1.Pod{pulling},
 			verdict{says: "[Pod redis/redis-applier-1]: container applier: [ErrImagePull] registry/applier:2: not found"},
 		},
 		"a container that ends": {
-			deployment(2, appsv1.DeploymentStatus{Replicas: 4, UpdatedReplicas: 1, AvailableReplicas: 3}), []corev1.Pod{crashing},
+			deployment(2, appsv1.DeploymentStatus{Replicas: 4, UpdatedReplicas: 1, AvailableReplicas: 3}),
+			[]corev1.Pod{crashing},
 			verdict{says: "ended with exit code 2: APPLIER_SITE: required"},
 		},
 		"its time for progress is over": {
 			deployment(2, appsv1.DeploymentStatus{Replicas: 4, UpdatedReplicas: 1, AvailableReplicas: 3, Conditions: condition(appsv1.DeploymentProgressing, corev1.ConditionFalse, "ProgressDeadlineExceeded", "has timed out")}),
-			[]corev1.Pod{pulling}, verdict{failed: true, says: "[ProgressDeadlineExceeded] has timed out"},
+			[]corev1.Pod{pulling},
+			verdict{failed: true, says: "[ProgressDeadlineExceeded] has timed out"},
 		},
 		"its pods are forbidden": {
 			deployment(2, appsv1.DeploymentStatus{Conditions: condition(appsv1.DeploymentReplicaFailure, corev1.ConditionTrue, "FailedCreate", "violates PodSecurity")}), nil,
