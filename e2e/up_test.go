@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/comptech-lab/redis-wal/components/site"
+	"github.com/comptech-lab/redis-wal/e2e/apply"
 	"github.com/comptech-lab/redis-wal/e2e/binaries"
 	"github.com/comptech-lab/redis-wal/e2e/provider"
 	"github.com/comptech-lab/redis-wal/engine/standin"
@@ -260,7 +262,7 @@ func (w *whole) missingImage(t *testing.T) string {
 		s := w.sites[siteA]
 		good := s.stack
 		s.stack = good.With("applier.image", s.cfg.Applier.Image+"-that-is-not-there")
-		s.patience = 30 * time.Second // the plugin's ten minutes would show no more
+		s.patience = 20 * time.Second // the plugin's ten minutes would show no more
 		r, err := s.tryUp(t.Context(), t)
 		s.patience = 0
 		if err != nil {
@@ -273,4 +275,30 @@ func (w *whole) missingImage(t *testing.T) string {
 		s.rolledOut(t)
 		return fmt.Sprintf("exit status %d; then %s", r.ExitCode, said)
 	})
+}
+
+// foreignField has the number of appliers owned by somebody else too. Another number is then a conflict, which names the owner and the field, and nothing is changed. When the owner lets go, all is as before.
+func (w *whole) foreignField(t *testing.T) string {
+	s := w.sites[siteA]
+	const owner = "kubectl-scale"
+	own := func(fields map[string]any) {
+		o := object("apps/v1", "Deployment", s.cfg.Namespace.Name, site.NamesOf(s.cfg.Args).Applier, fields)
+		if _, _, err := s.server.Apply(t.Context(), apply.Owner{Manager: owner, TakeOver: true}, o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	own(map[string]any{"spec": map[string]any{"replicas": s.cfg.Applier.Replicas}})
+	good := s.stack
+	s.stack = good.With("applier.replicas", s.cfg.Applier.Replicas+1)
+	r, err := s.tryUp(t.Context(), t)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.ExitCode != 1 || !strings.Contains(r.Text, owner) || !strings.Contains(r.Text, ".spec.replicas") {
+		t.Errorf("exit status %d, want 1, the owner and the field:\n%s", r.ExitCode, r.Text)
+	}
+	s.appliersReady(t) // as many as before
+	own(nil)
+	said := s.change(t, func(render.Stack) render.Stack { return good })
+	return fmt.Sprintf("exit status %d; then %s", r.ExitCode, said)
 }

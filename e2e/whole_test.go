@@ -51,6 +51,7 @@ func TestWhole(t *testing.T) {
 	w.step(t, "the kubelet of dr is dead for a minute", w.kubeletDead)
 	w.step(t, "another image of the applier", w.applierRolled)
 	w.step(t, "5 appliers, and 3 again", w.appliersScaled)
+	w.step(t, "a field that somebody else owns: pulumi up names both", w.foreignField)
 	w.step(t, "an image that is not there: pulumi up says so, and the next one mends it", w.missingImage)
 	w.step(t, "other passwords of Kafka", w.kafkaPasswords)
 	w.step(t, "walctl sees both sites", w.status)
