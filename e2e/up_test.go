@@ -200,7 +200,8 @@ func (w *whole) ups(t *testing.T) string {
 	return said[siteA]
 }
 
-// deploy is "The first deployment" of docs/deploy.md: an up of both while the peer is only reported, and when the mirrors are ready another one that requires it, with the check at the end. A third has nothing to do.
+// deploy is "The first deployment" of docs/deploy.md: an up of both while the peer is only reported, and when the mirrors are ready
+// another one that requires it, with the check at the end. A third has nothing to do.
 func (w *whole) deploy(t *testing.T) string {
 	for name, peer := range map[string]string{siteA: siteB, siteB: siteA} {
 		s, other := w.sites[name], w.sites[peer]
@@ -256,7 +257,8 @@ func (s *wholeSite) change(t *testing.T, change func(render.Stack) render.Stack)
 	return counts(r)
 }
 
-// missingImage rolls the appliers to an image that nobody has. The up fails and says why, the appliers that run go on, and an up with the image of before makes all good.
+// missingImage rolls the appliers to an image that nobody has. The up fails and says why, the appliers that run go on, and an up with
+// the image of before makes all good.
 func (w *whole) missingImage(t *testing.T) string {
 	return w.under(t, func() string {
 		s := w.sites[siteA]
@@ -277,7 +279,8 @@ func (w *whole) missingImage(t *testing.T) string {
 	})
 }
 
-// foreignField has the number of appliers owned by somebody else too. Another number is then a conflict, which names the owner and the field, and nothing is changed. When the owner lets go, all is as before.
+// foreignField has the number of appliers owned by somebody else too. Another number is then a conflict, which names the owner and the
+// field, and nothing is changed. When the owner lets go, all is as before.
 func (w *whole) foreignField(t *testing.T) string {
 	s := w.sites[siteA]
 	const owner = "kubectl-scale"

@@ -22,6 +22,7 @@ import (
 	"github.com/comptech-lab/redis-wal/e2e/apply"
 	"github.com/comptech-lab/redis-wal/e2e/cluster"
 	"github.com/comptech-lab/redis-wal/e2e/kafka"
+	"github.com/comptech-lab/redis-wal/e2e/provider"
 	"github.com/comptech-lab/redis-wal/lab/strimzi"
 	"github.com/comptech-lab/redis-wal/lab/traffic"
 	"github.com/comptech-lab/redis-wal/render"
@@ -188,7 +189,7 @@ func (w *whole) kafkas(t *testing.T) string {
 }
 
 // pulumiOwner applies as the program's provider does.
-var pulumiOwner = apply.Owner{Manager: "pulumi-kubernetes", TakeOver: true}
+var pulumiOwner = apply.Owner{Manager: provider.Manager, TakeOver: true}
 
 // secretsOf are made up: those that the peer has too are the same there.
 func secretsOf(name, peer string, cfg config) map[string]string {

@@ -16,8 +16,9 @@ type Choice struct {
 	Env []string
 }
 
-// Choose takes the real plugin if it is on PATH, as lookPath finds it ([exec.LookPath]), and the stand-in otherwise. An engine uses a plugin that it finds on PATH unless it is told not to. Both reach the cluster that the
-// program names: by the fields kubeconfig and context of its configuration.
+// Choose takes the real plugin if it is on PATH, as lookPath finds it ([exec.LookPath]), and the stand-in otherwise. An engine uses a
+// plugin that it finds on PATH unless it is told not to. Both reach the cluster that the program names: by the fields kubeconfig and
+// context of its configuration.
 func Choose(lookPath func(string) (string, error)) (Choice, error) {
 	path, err := lookPath(Plugin)
 	switch {

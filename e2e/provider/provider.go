@@ -1,5 +1,6 @@
-// Package provider lets the stand-in of package engine/standin apply to a real API server, in the place of Pulumi's Kubernetes plugin: server-side apply, and the waits of pulumi-kubernetes 4.30. With the real plugin
-// on PATH that one is used, and nothing of this package; see [Choose].
+// Package provider lets the stand-in of package engine/standin apply to a real API server, in the place of Pulumi's Kubernetes plugin:
+// server-side apply, and the waits of pulumi-kubernetes 4.30. With the real plugin on PATH that one is used, and nothing of this
+// package; see [Choose].
 package provider
 
 import (
@@ -61,7 +62,8 @@ func (a api) List(ctx context.Context, kind schema.GroupVersionKind, namespace, 
 	return apply.List[map[string]any](ctx, a.Server, kind, namespace, selector)
 }
 
-// Connect is the cluster that a kubeconfig and its context lead to, by the rules of kubectl: an empty kubeconfig is KUBECONFIG or ~/.kube/config, an empty context the current one.
+// Connect is the cluster that a kubeconfig and its context lead to, by the rules of kubectl: an empty kubeconfig is KUBECONFIG or
+// ~/.kube/config, an empty context the current one.
 func Connect(kubeconfig, kubeContext string) (*Cluster, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = kubeconfig
@@ -74,8 +76,9 @@ func Connect(kubeconfig, kubeContext string) (*Cluster, error) {
 	return &Cluster{server: api{s}}, err
 }
 
-// Apply implements [standin.Cluster]: the object is applied, and awaited if it is of a kind that the plugin awaits. Fields of other managers are taken from them only with the annotation
-// pulumi.com/patchForce; otherwise they are conflicts, which name the manager and the field.
+// Apply implements [standin.Cluster]: the object is applied, and awaited if it is of a kind that the plugin awaits. Fields of other
+// managers are taken from them only with the annotation pulumi.com/patchForce; otherwise they are conflicts, which name the manager
+// and the field.
 func (c *Cluster) Apply(ctx context.Context, object map[string]any) error {
 	notes := (&unstructured.Unstructured{Object: object}).GetAnnotations()
 	applied, warnings, err := c.server.Apply(ctx, apply.Owner{Manager: Manager, TakeOver: notes["pulumi.com/patchForce"] == "true"}, object)
@@ -167,7 +170,8 @@ func (c *Cluster) judge(applied *unstructured.Unstructured) func(context.Context
 			if err != nil {
 				return await.Verdict{}, err
 			}
-			endpoints, err := list[discoveryv1.EndpointSlice](ctx, c, discoveryv1.SchemeGroupVersion.WithKind("EndpointSlice"), s.Namespace, discoveryv1.LabelServiceName+"="+s.Name)
+			kind, of := discoveryv1.SchemeGroupVersion.WithKind("EndpointSlice"), discoveryv1.LabelServiceName+"="+s.Name
+			endpoints, err := list[discoveryv1.EndpointSlice](ctx, c, kind, s.Namespace, of)
 			return await.Service(s, endpoints), err
 		}
 	}
@@ -206,7 +210,8 @@ func list[T any](ctx context.Context, c *Cluster, kind schema.GroupVersionKind, 
 	return out, nil
 }
 
-// until waits for an object. It ends when the object is done, has failed, or the time is over. What pods said is kept: those of a Job that took too long are removed.
+// until waits for an object. It ends when the object is done, has failed, or the time is over. What pods said is kept: those of a Job
+// that took too long are removed.
 func (c *Cluster) until(ctx context.Context, judge func(context.Context) (await.Verdict, error)) error {
 	if _, own := ctx.Deadline(); !own {
 		var cancel context.CancelFunc

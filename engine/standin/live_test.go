@@ -134,7 +134,8 @@ func TestKeeperRefuses(t *testing.T) {
 	}
 }
 
-// A Job that somebody deleted and made again is another one: its failure is forgotten, a refresh sees it, and it can be deleted. One that is gone is no error.
+// A Job that somebody deleted and made again is another one: its failure is forgotten, a refresh sees it, and it can be deleted. One
+// that is gone is no error.
 func TestKeeperSeesWhatWasMadeAgain(t *testing.T) {
 	t.Parallel()
 	k := newKeeper()

@@ -1,4 +1,5 @@
-// Package await judges by an object's status whether it does what it should, as the provider plugin of Pulumi does for the kinds that the program declares. It looks and does not wait.
+// Package await judges by an object's status whether it does what it should, as the provider plugin of Pulumi does for the kinds that
+// the program declares. It looks and does not wait.
 package await
 
 import (
@@ -23,8 +24,9 @@ type Verdict struct {
 	Pods []string
 }
 
-// Deployment is done when all its pods are of what is declared now and available, and no other is left, as for `kubectl rollout status`. It has failed when its own deadline
-// for progress has passed. The pods are those that it selects; those that are not ready tell why.
+// Deployment is done when all its pods are of what is declared now and available, and no other is left, as for `kubectl rollout
+// status`. It has failed when its own deadline for progress has passed. The pods are those that it selects; those that are not ready
+// tell why.
 func Deployment(d appsv1.Deployment, pods []corev1.Pod) Verdict {
 	want := int32(1)
 	if d.Spec.Replicas != nil {
@@ -53,7 +55,8 @@ func Deployment(d appsv1.Deployment, pods []corev1.Pod) Verdict {
 	return v
 }
 
-// Job is done when it is complete, and has failed when it says so. The pods are its own: what they wrote at their end is the reason that a person looks for.
+// Job is done when it is complete, and has failed when it says so. The pods are its own: what they wrote at their end is the reason
+// that a person looks for.
 func Job(j batchv1.Job, pods []corev1.Pod) Verdict {
 	var v Verdict
 	for _, p := range pods {
