@@ -42,6 +42,7 @@ type redisPods struct {
 	Tolerations               []workload.Toleration `json:"tolerations,omitempty"`
 	NodeSelector              map[string]string     `json:"nodeSelector,omitempty"`
 	PriorityClassName         string                `json:"priorityClassName,omitempty"`
+	PodAnnotations            map[string]string     `json:"podAnnotations,omitempty"`
 	SecurityContext           podSecurity           `json:"securityContext"`
 	ContainerSecurityContext  containerSecurity     `json:"containerSecurityContext"`
 

@@ -35,6 +35,9 @@ const (
 	// PasswordKey is the key of the password in the Secrets.
 	PasswordKey = "password"
 
+	// RestartAnnotation is the annotation of the Redis pods that holds [Args.Restart].
+	RestartAnnotation = "redis-wal/restart"
+
 	// MetricsPort is the name of the exporters' port, at Redis and at the Sentinels.
 	MetricsPort = "metrics"
 
@@ -73,6 +76,8 @@ type Args struct {
 	NodeSelector map[string]string
 	// PriorityClass is the pods' priority class.
 	PriorityClass string
+	// Restart has the operator make all Redis pods anew when it changes, the replicas first and the primary last; empty = no mark.
+	Restart string
 	// OperatorGroup is the group id of the maintained fork of the operator, which looks only at RedisFailovers of its own
 	// group; empty = no label, for the original operator.
 	OperatorGroup string

@@ -51,6 +51,7 @@ func (a Args) spec() failover {
 			Tolerations:               a.Tolerations,
 			NodeSelector:              a.NodeSelector,
 			PriorityClassName:         a.PriorityClass,
+			PodAnnotations:            a.restart(),
 			SecurityContext:           restrictedPod(),
 			ContainerSecurityContext:  restrictedContainer(),
 
@@ -112,6 +113,14 @@ func (a Args) command() []pulumi.StringInput {
 		out = append(out, pulumi.String(w))
 	}
 	return out
+}
+
+// restart changes the pods' template with [Args.Restart], which is what the operator makes them anew for.
+func (a Args) restart() map[string]string {
+	if a.Restart == "" {
+		return nil
+	}
+	return map[string]string{RestartAnnotation: a.Restart}
 }
 
 func (a Args) pullSecrets() []reference {

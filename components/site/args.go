@@ -148,6 +148,9 @@ type Redis struct {
 	Storage Volume `json:"storage"`
 	// AntiAffinity is preferred or required: whether two Redis may share a node if they must.
 	AntiAffinity string `json:"antiAffinity"`
+	// Restart has the operator make all Redis pods anew when it changes, the replicas first and the primary last: any text, such as the
+	// date. Empty = the pods have no such mark. walctl rotate redis says when that is needed.
+	Restart string `json:"restart,omitempty"` // so that who has none has the desired state of before
 	// Tolerations let the pods run on tainted nodes.
 	Tolerations []workload.Toleration `json:"tolerations"`
 	// NodeSelector are labels of the nodes to run on.

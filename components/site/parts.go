@@ -45,7 +45,7 @@ func (a Args) redis() redis.Args {
 		Storage: redis.Storage{
 			Claim: storage.ClaimName, Class: a.Storage.Class.Name, Size: a.Redis.Storage.Size, Labels: a.storage().VolumeLabels(),
 		},
-		AntiAffinity: a.Redis.AntiAffinity, Tolerations: a.Redis.Tolerations, NodeSelector: a.Redis.NodeSelector,
+		AntiAffinity: a.Redis.AntiAffinity, Restart: a.Redis.Restart, Tolerations: a.Redis.Tolerations, NodeSelector: a.Redis.NodeSelector,
 		PriorityClass: a.Redis.PriorityClass, OperatorGroup: a.Redis.OperatorGroup,
 		Sentinel: redis.Sentinel{
 			Replicas: a.Sentinel.Replicas, DownAfter: a.Sentinel.DownAfter, FailoverTimeout: a.Sentinel.FailoverTimeout,
@@ -242,6 +242,7 @@ func (a Args) takeover() takeover.Args {
 // neither.
 func (a Args) desired() (string, error) {
 	a.Applier.Replicas, a.Mirror.Replicas, a.Redis.Replicas, a.Sentinel.Replicas, a.Sentinel.Quorum = 0, 0, 0, 0, 0
+	a.Redis.Restart = "" // the data are the same afterwards
 	a.Redis.Storage, a.Storage.Backup, a.Storage.Snapshot = Volume{}, storage.Backup{}, storage.Snapshot{}
 	a.Monitoring, a.AutoTakeover = Monitoring{}, AutoTakeover{}
 	a.Producers = nil // whoever may append, the records are decided alike

@@ -66,6 +66,7 @@ func variants() []variant {
 		{"nodes of their own", func(a *site.Args) {
 			a.Redis.Tolerations = []workload.Toleration{{Key: "redis", Operator: "Equal", Value: "only", Effect: "NoSchedule", TolerationSeconds: 30}}
 			a.Redis.NodeSelector, a.Redis.PriorityClass, a.Redis.AntiAffinity = map[string]string{"disk": "fast"}, "high", "required"
+			a.Redis.Restart = "2026-11-22"
 		}},
 		{"a tuned applier", func(a *site.Args) {
 			a.Applier.Replicas, a.Applier.Env = 2, map[string]string{"APPLIER_VERBOSITY": "debug", "GODEBUG": "madvdontneed=1"}

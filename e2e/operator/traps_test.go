@@ -8,11 +8,13 @@ import (
 	"strings"
 	"testing"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	ktesting "k8s.io/client-go/testing"
 
 	"github.com/comptech-lab/redis-wal/render"
 )
@@ -98,6 +100,56 @@ func TestShutdown(t *testing.T) {
 		return
 	}
 	t.Errorf("%s is not mounted", script)
+}
+
+// Another password and a changed redis.restart, declared at once, make the operator roll the pods: the configuration that they start with has the new
+// password before their template is another one, so that no pod is made anew with the old one. A password alone changes no template, so nothing rolls.
+func TestRestartWithAnotherPassword(t *testing.T) {
+	t.Parallel()
+	s := operated(t, nil)
+	old := s.redis(t)
+	if got := old.Spec.Template.Annotations; len(got) > 0 {
+		t.Errorf("got annotations %v without redis.restart, want none: the pods would roll when this version is taken up", got)
+	}
+	secret, err := s.cluster.CoreV1().Secrets("redis").Get(context.Background(), "redis-auth", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const password = "another-password-of-this-redis"
+	secret.Data = map[string][]byte{"password": []byte(password)}
+	if _, err := s.cluster.CoreV1().Secrets("redis").Update(context.Background(), secret, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	s.handle(t, s.failover(t))
+	if got, want := fmt.Sprint(s.redis(t).Spec.Template.String()), fmt.Sprint(old.Spec.Template.String()); got != want {
+		t.Errorf("another password alone changed the template of the pods:\ngot  %s\nwant %s", got, want)
+	}
+	s.cluster.ClearActions()
+	s.handle(t, declare(t, map[string]any{"redis.restart": "2026-11-22"}).failover(t))
+	made := s.redis(t)
+	if got := made.Spec.Template.Annotations["redis-wal/restart"]; got != "2026-11-22" || made.Spec.UpdateStrategy.Type != appsv1.OnDeleteStatefulSetStrategyType {
+		t.Errorf("got the annotation %q and the strategy %s, want the text of redis.restart, and OnDelete: the operator itself deletes them in its order",
+			got, made.Spec.UpdateStrategy.Type)
+	}
+	if conf := s.configMap(t, "rfr-redis", "redis.conf"); !strings.Contains(conf, "masterauth "+password+"\nrequirepass "+password) {
+		t.Errorf("the pods start with\n%s\nwant both lines with the new password", conf)
+	}
+	conf, template := -1, -1
+	for i, a := range s.cluster.Actions() {
+		if u, ok := a.(ktesting.UpdateAction); ok {
+			switch o := u.GetObject().(type) {
+			case *corev1.ConfigMap:
+				if o.Name == "rfr-redis" {
+					conf = i
+				}
+			case *appsv1.StatefulSet:
+				template = i
+			}
+		}
+	}
+	if conf < 0 || template < 0 || conf > template {
+		t.Errorf("redis.conf is update %d, the StatefulSet %d: want the configuration first", conf, template)
+	}
 }
 
 // Labels of whoever deploys the RedisFailover stay there. On the selectors, which cannot be changed, the first new value of
