@@ -30,6 +30,8 @@ type Direct struct {
 	client *kgo.Client // appends, and asks for offsets
 	admin  *kadm.Client
 	redis  *primary.Redis
+	user   string // of the appliers at Redis; "" = the default one
+	master string // the primary's name at the Sentinels
 	// exactlyOnce: see [wal.Judge].
 	exactlyOnce bool
 
@@ -57,7 +59,7 @@ func NewDirect(c config.Run) (*Direct, error) {
 	}
 	return &Direct{
 		id:  writer.Identity{Sites: wal.Sites{Self: c.Site, Peer: c.Peer}, Log: c.Log, Partitions: c.Partitions},
-		key: key, signer: signer, kafka: opts, client: client, admin: kadm.NewClient(client), redis: redis,
+		key: key, signer: signer, kafka: opts, client: client, admin: kadm.NewClient(client), redis: redis, user: c.RedisUsername, master: c.SentinelMaster,
 		exactlyOnce: c.MirrorExactlyOnce,
 		producer:    producerID(c.Site), seq: map[int32]int64{},
 	}, nil

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"slices"
 	"strconv"
@@ -117,13 +118,20 @@ func info(ctx context.Context, c redis.Cmdable, sections ...string) (map[string]
 		if err != nil {
 			return nil, fmt.Errorf("INFO %s: %w", section, err)
 		}
-		for line := range strings.Lines(text) {
-			if k, v, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
-				out[k] = v
-			}
-		}
+		maps.Copy(out, infoFields(text))
 	}
 	return out, nil
+}
+
+// infoFields are the lines name:value of an answer to INFO.
+func infoFields(text string) map[string]string {
+	out := map[string]string{}
+	for line := range strings.Lines(text) {
+		if k, v, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
+			out[k] = v
+		}
+	}
+	return out
 }
 
 // Fill implements [Site].

@@ -9,6 +9,7 @@ import (
 
 	"github.com/comptech-lab/redis-wal/converge"
 	"github.com/comptech-lab/redis-wal/reach"
+	"github.com/comptech-lab/redis-wal/reach/rotate"
 	"github.com/comptech-lab/redis-wal/reach/snapshot"
 	"github.com/comptech-lab/redis-wal/wal"
 	"github.com/comptech-lab/redis-wal/writer"
@@ -71,6 +72,10 @@ func (*fake) Fill(context.Context, reach.Refill) (reach.Filling, error) { return
 func (*fake) Adoptable(context.Context) (reach.Adoptable, error)        { return reach.Adoptable{}, errNot }
 func (*fake) Writes(context.Context) (reach.Writes, error)              { return reach.Writes{}, errNot }
 func (*fake) Adopt(context.Context, reach.Adoption) error               { return errNot }
+func (*fake) Rotate(context.Context, rotate.Request) (rotate.State, error) {
+	return rotate.State{}, errNot
+}
+
 func (f *fake) Snapshot(_ context.Context, _ func(reach.Taken), each func(snapshot.Entry) error) error {
 	return f.snapshot(each)
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/comptech-lab/redis-wal/reach/rotate"
 	"github.com/comptech-lab/redis-wal/reach/snapshot"
 	"github.com/comptech-lab/redis-wal/wal"
 	"github.com/comptech-lab/redis-wal/writer"
@@ -34,6 +35,8 @@ type Site interface {
 	// Adopt makes the data of the site's Redis the beginning of the log: it writes the checkpoints from which the appliers go on, in a Redis that has none. The seeds must stand
 	// in the log before.
 	Adopt(ctx context.Context, a Adoption) error
+	// Rotate does one step towards another password of the site's Redis, and says how far it is.
+	Rotate(ctx context.Context, r rotate.Request) (rotate.State, error)
 	// Close lets go of the site. What is under way fails.
 	Close() error
 }

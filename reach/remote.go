@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/comptech-lab/redis-wal/converge"
+	"github.com/comptech-lab/redis-wal/reach/rotate"
 	"github.com/comptech-lab/redis-wal/wal"
 	"github.com/comptech-lab/redis-wal/writer"
 )
@@ -370,6 +371,12 @@ func (r *Remote) Adoptable(ctx context.Context) (out Adoptable, err error) {
 // Writes implements [Site].
 func (r *Remote) Writes(ctx context.Context) (out Writes, err error) {
 	err = r.do(ctx, methodWrites, nil, &out, nil, nil)
+	return out, err
+}
+
+// Rotate implements [Site].
+func (r *Remote) Rotate(ctx context.Context, request rotate.Request) (out rotate.State, err error) {
+	err = r.do(ctx, methodRotate, request, &out, nil, nil)
 	return out, err
 }
 

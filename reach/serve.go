@@ -8,6 +8,7 @@ import (
 	"io"
 	"sync"
 
+	"github.com/comptech-lab/redis-wal/reach/rotate"
 	"github.com/comptech-lab/redis-wal/wal"
 	"github.com/comptech-lab/redis-wal/writer"
 )
@@ -241,6 +242,12 @@ func (s *server) do(ctx context.Context, c *call, r request) (any, error) {
 			return nil, err
 		}
 		return nil, s.site.Adopt(ctx, a)
+	case methodRotate:
+		a, err := args[rotate.Request](r)
+		if err != nil {
+			return nil, err
+		}
+		return s.site.Rotate(ctx, a)
 	}
 	return nil, fmt.Errorf("redis-applier of %s does not know %q; upgrade it", s.site.Identity().Sites.Self, r.Method)
 }

@@ -86,6 +86,7 @@ const (
 	methodAdoptable   = "adoptable"
 	methodWrites      = "writes"
 	methodAdopt       = "adopt"
+	methodRotate      = "rotate"
 )
 
 type (

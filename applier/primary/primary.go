@@ -76,3 +76,12 @@ func (r *Redis) At(addr string) *redis.Client { return r.sink.ReaderAt(addr) }
 func (r *Redis) Dial(ctx context.Context, addr string) (net.Conn, error) {
 	return r.sink.DialAt(ctx, addr)
 }
+
+// As is a client of one Redis that shows this password instead of the mounted one. It connects when it is used, and is for the caller to close.
+func (r *Redis) As(addr, password string) *redis.Client { return r.sink.ReaderAs(addr, password) }
+
+// Password is the one in the mounted file now; "" = Redis needs none.
+func (r *Redis) Password() (string, error) { return r.sink.Password() }
+
+// Sentinels are the clients of all Sentinels that are known, by address; they stay those of r. One Sentinel may be behind two addresses.
+func (r *Redis) Sentinels() map[string]*redis.SentinelClient { return r.sink.SentinelClients() }

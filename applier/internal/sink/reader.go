@@ -45,17 +45,38 @@ func (s *Sink) Reader(ctx context.Context) (*redis.Client, Place, error) {
 
 // ReaderAt is a client of one Redis. It connects when it is used.
 func (s *Sink) ReaderAt(addr string) *redis.Client {
+	return s.reader(addr, func(context.Context) (username, password string, err error) {
+		password, err = s.password()
+		if password == "" {
+			return "", "", err
+		}
+		return s.opts.Username, password, err
+	})
+}
+
+// ReaderAs is [Sink.ReaderAt] of the default user, with a password that is given.
+func (s *Sink) ReaderAs(addr, password string) *redis.Client {
+	return s.reader(addr, func(context.Context) (string, string, error) { return "default", password, nil })
+}
+
+func (s *Sink) reader(addr string, credentials func(context.Context) (username, password string, err error)) *redis.Client {
 	return redis.NewClient(&redis.Options{
 		Addr: addr, Dialer: s.opts.Dial, MaxRetries: -1, PoolSize: 1, MinIdleConns: 0, Protocol: 2, DisableIdentity: true,
 		ReadTimeout: readTimeout, WriteTimeout: readTimeout, DialerRetries: 1, ContextTimeoutEnabled: true,
-		CredentialsProviderContext: func(context.Context) (username, password string, err error) {
-			password, err = s.password()
-			if password == "" {
-				return "", "", err
-			}
-			return s.opts.Username, password, err
-		},
+		CredentialsProviderContext: credentials,
 	})
+}
+
+// Password is the one in the mounted file now; "" = none is named.
+func (s *Sink) Password() (string, error) { return s.password() }
+
+// SentinelClients are those of all Sentinels that were named, and of the seeds.
+func (s *Sink) SentinelClients() map[string]*redis.SentinelClient {
+	out := map[string]*redis.SentinelClient{}
+	for _, addr := range s.sentinels.addrs() {
+		out[addr] = s.sentinels.client(addr)
+	}
+	return out
 }
 
 // replicas are those that the first Sentinel who answers believes to be well.

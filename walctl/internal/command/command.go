@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/comptech-lab/redis-wal/reach"
+	"github.com/comptech-lab/redis-wal/reach/rotate"
 	"github.com/comptech-lab/redis-wal/reach/snapshot"
 	"github.com/comptech-lab/redis-wal/wal"
 	"github.com/comptech-lab/redis-wal/walctl/internal/contexts"
@@ -38,6 +39,7 @@ type Site interface {
 	Witnessed(ctx context.Context, since time.Time) ([]wal.Observation, error)
 	Snapshot(ctx context.Context, begun func(reach.Taken), each func(snapshot.Entry) error) error
 	Fill(ctx context.Context, how reach.Refill) (reach.Filling, error)
+	Rotate(ctx context.Context, r rotate.Request) (rotate.State, error)
 	Close() error
 }
 
@@ -63,6 +65,8 @@ type Env struct {
 	Reach    time.Duration // how long a site that is needed may take to be reached; 0 = 30 s
 	Every    time.Duration // that status --watch looks; 0 = 2 s
 	Again    time.Duration // between two snapshots of bootstrap; 0 = 10 s
+	Settle   time.Duration // that all is well before rotate drops a password; 0 = rotate.DefaultSettle
+	Steps    time.Duration // between two of rotate; 0 = 1 s
 }
 
 // exitError is how a verb ends that is not done.
@@ -176,7 +180,7 @@ EXIT STATUS
 	f.StringVar(&p.context, "context", "", "the two sites that are meant, by their name in that file")
 	f.StringVar(&p.site, "site", "", "the site to ask, for verbs that ask one")
 	f.BoolVar(&p.json, "json", false, "one JSON object to stdout, and nothing else")
-	root.AddCommand(p.statusVerb(), p.cutoverVerb(), p.takeoverVerb(), p.failbackVerb(), p.bootstrapVerb(), p.listVerb(fencedList), p.listVerb(dlqList), p.checkVerb(), p.adoptVerb(), p.configVerb(), p.versionVerb(), p.drillVerb(), p.preflightVerb())
+	root.AddCommand(p.statusVerb(), p.cutoverVerb(), p.takeoverVerb(), p.failbackVerb(), p.bootstrapVerb(), p.listVerb(fencedList), p.listVerb(dlqList), p.checkVerb(), p.adoptVerb(), p.configVerb(), p.versionVerb(), p.drillVerb(), p.preflightVerb(), p.rotateVerb())
 	p.complete(root, "context", func(f *contexts.File) []string { return f.Names() })
 	p.complete(root, "site", p.siteNames)
 	return root

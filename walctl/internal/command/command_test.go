@@ -196,6 +196,7 @@ func run(ctx context.Context, s *script, getenv func(string) string, args []stri
 		Lookup:       func(name string) (string, bool) { v := getenv(name); return v, v != "" },
 		ConfigFolder: func() (string, error) { return "", errors.New("there is none") },
 		Now:          time.Now, Version: "v1.2.3", Patience: 300 * time.Millisecond, Reach: 500 * time.Millisecond, Every: 20 * time.Millisecond, Again: time.Millisecond,
+		Settle: 20 * time.Millisecond, Steps: time.Millisecond,
 		Look: func(_ context.Context, t reach.Target) (ifdown.Seen, string) {
 			switch {
 			case look != "":

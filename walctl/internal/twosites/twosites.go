@@ -59,6 +59,7 @@ type Site struct {
 	strange    *strange // what its Redis held before anybody adopted it; nil: it was built from the log
 	seed       string   // it began with
 	seeds      []wal.Record
+	passwords  *passwords // nil: nobody asks for them
 }
 
 var _ reach.Site = (*Site)(nil)
