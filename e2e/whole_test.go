@@ -55,6 +55,7 @@ func TestWhole(t *testing.T) {
 	w.step(t, "a field that somebody else owns: pulumi up names both", w.foreignField)
 	w.step(t, "an image that is not there: pulumi up says so, and the next one mends it", w.missingImage)
 	w.step(t, "other passwords of Kafka", w.kafkaPasswords)
+	w.step(t, "another password of Redis", w.redisPassword)
 	w.step(t, "walctl sees both sites", w.status)
 	w.step(t, "planned cutovers, to dr and back", w.cutover)
 	w.step(t, "dc's Kafka dies, dr takes over, dc comes back and is the writer again", w.takeover)

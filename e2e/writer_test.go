@@ -25,8 +25,21 @@ func (w *whole) walctl(t *testing.T, args ...string) string {
 	return out
 }
 
-// try runs walctl outside of the clusters: it reaches each through kubectl exec, as docs/walctl.md shows it.
+// try runs walctl outside of the clusters.
 func (w *whole) try(t *testing.T, args ...string) (string, error) {
+	t.Helper()
+	cmd := w.command(t, args...)
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	out, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("walctl %s: %w\n%s%s", strings.Join(args, " "), err, out, &errs)
+	}
+	return string(out), nil
+}
+
+// command is walctl outside of the clusters: it reaches each through kubectl exec, as docs/walctl.md shows it.
+func (w *whole) command(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	bin, err := binaries.Dir()
 	if err != nil {
@@ -46,14 +59,7 @@ func (w *whole) try(t *testing.T, args ...string) (string, error) {
 	if err := os.WriteFile(config, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), filepath.Join(bin, "walctl"), append([]string{"--config", config}, args...)...)
-	var errs bytes.Buffer
-	cmd.Stderr = &errs
-	out, err := cmd.Output()
-	if err != nil {
-		return "", fmt.Errorf("walctl %s: %w\n%s%s", strings.Join(args, " "), err, out, &errs)
-	}
-	return string(out), nil
+	return exec.CommandContext(t.Context(), filepath.Join(bin, "walctl"), append([]string{"--config", config}, args...)...)
 }
 
 // status is what walctl status says in one line.
