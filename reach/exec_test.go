@@ -9,12 +9,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9/logging"
+
 	"github.com/comptech-lab/redis-wal/reach"
 	"github.com/comptech-lab/redis-wal/wal"
 )
 
 // This program is the command that the tests run, when its first argument is one of those.
 func TestMain(m *testing.M) {
+	logging.Disable() // what the client library has to say comes as an error too
 	if len(os.Args) > 1 {
 		if command, ok := commands[os.Args[1]]; ok {
 			os.Exit(command())
