@@ -281,12 +281,11 @@ func (t *rotation) learn(p rotate.Secret) {
 // act does steps in their order, and ends at the first that fails: what was seen is no longer so.
 func (t *rotation) act(ctx context.Context, v *rotate.Verdict, seen rotate.Observed, steps []rotate.Step) {
 	for _, s := range steps {
-		did, err := t.step(ctx, s, seen)
-		if err != nil {
+		if err := t.step(ctx, s); err != nil {
 			v.Waits = append(v.Waits, fmt.Sprintf("%s: %s", s.Addr, t.plain(err)))
 			return
 		}
-		v.Did = append(v.Did, did)
+		v.Did = append(v.Did, s.Done(seen.New))
 		if s.Do == rotate.AuthPass {
 			for _, o := range seen.Sentinels {
 				if o.Addr == s.Addr {
@@ -297,25 +296,20 @@ func (t *rotation) act(ctx context.Context, v *rotate.Verdict, seen rotate.Obser
 	}
 }
 
-func (t *rotation) step(ctx context.Context, s rotate.Step, seen rotate.Observed) (did string, err error) {
+func (t *rotation) step(ctx context.Context, s rotate.Step) error {
 	ctx, cancel := context.WithTimeout(ctx, rotateTimeout)
 	defer cancel()
 	switch s.Do {
-	case rotate.Add: // by their sums: Redis repeats in an error what it got
-		word := "new"
-		if s.Password != seen.New {
-			word = "old"
-		}
-		return fmt.Sprintf("%s takes the %s password too", s.Addr, word), t.clients[s.Addr].Do(ctx, "ACL", "SETUSER", defaultUser, "#"+s.Password).Err()
+	case rotate.Add: // by its sum: Redis repeats in an error what it got
+		return t.clients[s.Addr].Do(ctx, "ACL", "SETUSER", defaultUser, "#"+s.Password).Err()
 	case rotate.MasterAuth:
-		return fmt.Sprintf("%s shows the new password to its primary", s.Addr), t.clients[s.Addr].ConfigSet(ctx, "masterauth", string(t.new)).Err()
+		return t.clients[s.Addr].ConfigSet(ctx, "masterauth", string(t.new)).Err()
 	case rotate.AuthPass:
-		cmd := redis.NewStatusCmd(ctx, "SENTINEL", "SET", t.d.master, "auth-pass", string(t.new))
-		return fmt.Sprintf("the Sentinel %s shows the new password", s.Addr), t.sentinels[s.Addr].Process(ctx, cmd)
+		return t.sentinels[s.Addr].Process(ctx, redis.NewStatusCmd(ctx, "SENTINEL", "SET", t.d.master, "auth-pass", string(t.new)))
 	case rotate.Drop:
-		return fmt.Sprintf("%s no longer takes the old password", s.Addr), t.clients[s.Addr].Do(ctx, "ACL", "SETUSER", defaultUser, "!"+s.Password).Err()
+		return t.clients[s.Addr].Do(ctx, "ACL", "SETUSER", defaultUser, "!"+s.Password).Err()
 	}
-	return "", fmt.Errorf("step %d is not known", s.Do)
+	return fmt.Errorf("step %d is not known", s.Do)
 }
 
 // each does something for all at once, and waits for all.

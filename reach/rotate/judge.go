@@ -59,6 +59,22 @@ const (
 	Drop                 // makes a password invalid at a Redis
 )
 
+// Done says that it was done, for people. Sum is that of the new password.
+func (s Step) Done(sum string) string {
+	switch s.Do {
+	case MasterAuth:
+		return s.Addr + " shows the new password to its primary"
+	case AuthPass:
+		return fmt.Sprintf("the Sentinel %s shows the new password", s.Addr)
+	case Drop:
+		return s.Addr + " no longer takes the old password"
+	}
+	if s.Password == sum {
+		return s.Addr + " takes the new password too"
+	}
+	return s.Addr + " takes the old password too"
+}
+
 // Verdict is what follows from what is seen.
 type Verdict struct {
 	State

@@ -62,6 +62,9 @@ func TestJudge(t *testing.T) {
 	}{
 		{"the beginning", observed(oldSum, oldSum, oldSum), rotate.PhaseBoth, "+NEW b, +NEW c, +NEW a", "-OLD b, -OLD c, -OLD a", ""},
 		{"one Redis is away", with(observed(oldSum, oldSum, oldSum), func(o *rotate.Observed) { o.Redis[2] = rotate.Redis{Addr: "c", Silent: "refused"} }), rotate.PhaseBoth, "+NEW b, +NEW a", "-OLD b, -OLD a", "c does not answer: refused"},
+		{"the new one is valid everywhere, but at one that is away", with(observed(oldSum, oldSum, oldSum), func(o *rotate.Observed) {
+			o.Redis[0].Passwords, o.Redis[1].Passwords, o.Redis[2] = []string{oldSum, newSum}, []string{oldSum, newSum}, rotate.Redis{Addr: "c", Silent: "refused"}
+		}), rotate.PhaseBoth, "", "-OLD b, -OLD a", "c does not answer: refused"},
 		{"the new one is valid everywhere", with(observed(oldSum, oldSum, oldSum), func(o *rotate.Observed) {
 			for i := range o.Redis {
 				o.Redis[i].Passwords = []string{oldSum, newSum}

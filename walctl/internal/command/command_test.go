@@ -83,6 +83,14 @@ func TestScenarios(t *testing.T) {
 				s.world.Refuse(args[0], int(number(args[1])))
 				return nil
 			}),
+			"passwords": verb(func(s *script, _ *testscript.TestScript, args []string) error { // of a site's Redis: now, and with which its pods are made anew
+				s.world.Passwords(args[0], args[1], append(args, "")[2])
+				return nil
+			}),
+			"third": verb(func(s *script, _ *testscript.TestScript, args []string) error {
+				s.world.Third(args[0], args[1])
+				return nil
+			}),
 			"epoch": verb(epoch),
 			"later": verb(func(s *script, _ *testscript.TestScript, args []string) error {
 				d, err := time.ParseDuration(args[0])

@@ -51,6 +51,7 @@ func (s *Site) Rotate(ctx context.Context, r rotate.Request) (state rotate.State
 			}
 			for _, step := range steps {
 				p.do(step, seen.New, &v.State)
+				v.Did = append(v.Did, step.Done(seen.New))
 			}
 			if v.Phase == rotate.PhaseAnew && p.anew != "" {
 				p.make()
