@@ -234,6 +234,7 @@ func (j *judge) notAnew() {
 // well says whether the site is in its usual order, as it must be before somebody is locked out and as it must be afterwards.
 func (j *judge) well() bool {
 	before := len(j.out.Waits)
+	silent := map[string]bool{} // was said
 	if !j.Agreed {
 		j.wait("the Sentinels do not agree on the primary")
 	}
@@ -241,7 +242,7 @@ func (j *judge) well() bool {
 		j.wait("the Sentinels know no replica")
 	}
 	for _, r := range j.Redis {
-		if r.Silent == "" && !r.InRole {
+		if silent[r.Addr] = r.Silent != ""; r.Silent == "" && !r.InRole {
 			what := "is not in sync with the primary"
 			if r.Addr == j.Primary {
 				what = "is named the primary, and is none"
@@ -257,15 +258,17 @@ func (j *judge) well() bool {
 			j.wait("the Sentinel %s names %s the primary", s.Addr, s.Primary)
 		}
 		for _, addr := range s.Down {
-			j.wait("the Sentinel %s does not reach %s", s.Addr, addr)
+			if !silent[addr] {
+				j.wait("the Sentinel %s does not reach %s", s.Addr, addr)
+			}
 		}
 		for _, r := range j.Redis {
-			if r.Addr != j.Primary && s.Primary == j.Primary && !slices.Contains(s.Replicas, r.Addr) {
+			if r.Silent == "" && r.Addr != j.Primary && s.Primary == j.Primary && !slices.Contains(s.Replicas, r.Addr) {
 				j.wait("the Sentinel %s does not know %s", s.Addr, r.Addr)
 			}
 		}
 	}
-	return len(j.out.Waits) == before
+	return len(j.out.Waits) == before && !slices.ContainsFunc(j.Redis, func(r Redis) bool { return r.Silent != "" })
 }
 
 // word is what a password is called.

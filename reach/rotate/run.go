@@ -69,7 +69,7 @@ type run struct {
 	last  State
 	said  string    // what was said last of what is waited for
 	told  bool      // Both was called
-	most  int       // the most Redises that were seen
+	most  int       // the most Redises that have answered at once
 	since time.Time // everything is in order for dropping; zero: it is not
 }
 
@@ -93,8 +93,15 @@ func (r *run) look(ctx context.Context) (done bool, err error) {
 		return false, &RefusedError{state.Refused}
 	}
 	waits := state.Waits
-	if r.most = max(r.most, len(state.Redis)); len(state.Redis) < r.most {
-		waits = append(waits, fmt.Sprintf("%d Redises are known, and there were %d", len(state.Redis), r.most))
+	// A Sentinel remembers pods that are gone, and forgets all of them for some seconds when it is told to forget those.
+	answer := 0
+	for _, one := range state.Redis {
+		if one.Error == "" {
+			answer++
+		}
+	}
+	if r.most = max(r.most, answer); answer < r.most {
+		waits = append(waits, fmt.Sprintf("%d Redises answer, and there were %d", answer, r.most))
 	}
 	if state.Phase == PhaseAnew && !r.told {
 		r.told = true
