@@ -1,9 +1,22 @@
 package reach
 
 import (
+	"errors"
 	"slices"
 	"testing"
+
+	"github.com/comptech-lab/redis-wal/reach/rotate"
 )
+
+// Redis repeats in an error what it did not like, in plain text or as the sum.
+func TestNoPasswordInAnError(t *testing.T) {
+	t.Parallel()
+	r := rotation{known: []rotate.Secret{"the-new-password", "the-old-password"}}
+	got := r.plain(errors.New("Invalid argument 'the-new-password' for auth-pass; modifier '!" + rotate.Secret("the-old-password").Sum() + "'; the-old-password"))
+	if want := "Invalid argument '(a password)' for auth-pass; modifier '!(a password)'; (a password)"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
 
 func TestReplicas(t *testing.T) {
 	t.Parallel()
