@@ -138,10 +138,10 @@ func (s *wholeSite) replaced(t *testing.T, p corev1.Pod) {
 }
 
 // gone waits until a pod is gone: one of its name is another one.
-func (s *wholeSite) gone(t *testing.T, p corev1.Pod) {
+func (d *deployed) gone(t *testing.T, p corev1.Pod) {
 	t.Helper()
-	s.eventually(t, func(ctx context.Context) error {
-		now, err := read[corev1.Pod](ctx, s.deployed, "v1", "Pod", p.Name)
+	d.eventually(t, func(ctx context.Context) error {
+		now, err := read[corev1.Pod](ctx, d, "v1", "Pod", p.Name)
 		if err == nil && now.UID == p.UID {
 			err = fmt.Errorf("%s is still there", p.Name)
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -32,7 +33,7 @@ func (d *deployed) ready(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		if set.Status.ReadyReplicas != 3 || sentinels.Status.ReadyReplicas != 3 {
+		if int(set.Status.ReadyReplicas) != d.cfg.Redis.Replicas || int(sentinels.Status.ReadyReplicas) != d.cfg.Sentinel.Replicas {
 			return fmt.Errorf("%d Redis and %d Sentinels are ready", set.Status.ReadyReplicas, sentinels.Status.ReadyReplicas)
 		}
 		return nil
@@ -88,7 +89,7 @@ func (d *deployed) onePrimary(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		if len(primaries) != 1 || len(following) != 2 || following[0] != primaries[0] || following[1] != primaries[0] {
+		if len(primaries) != 1 || len(following) != d.cfg.Redis.Replicas-1 || slices.ContainsFunc(following, func(of string) bool { return of != primaries[0] }) {
 			return fmt.Errorf("primaries %v, replicas that are connected to %v", primaries, following)
 		}
 		return nil
@@ -105,11 +106,11 @@ func (d *deployed) sentinelsAgree(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		if len(primaries) != 1 || len(pods) != 3 {
+		if len(primaries) != 1 || len(pods) != d.cfg.Sentinel.Replicas {
 			return fmt.Errorf("primaries %v, %d Sentinels", primaries, len(pods))
 		}
 		for _, p := range pods {
-			if err := agrees(ctx, p, primaries[0]); err != nil {
+			if err := d.agrees(ctx, p, primaries[0]); err != nil {
 				return fmt.Errorf("%s: %w", p.Name, err)
 			}
 		}
@@ -117,7 +118,7 @@ func (d *deployed) sentinelsAgree(t *testing.T) {
 	})
 }
 
-func agrees(ctx context.Context, p corev1.Pod, primary string) error {
+func (d *deployed) agrees(ctx context.Context, p corev1.Pod, primary string) error {
 	c := redis.NewSentinelClient(&redis.Options{
 		Addr: net.JoinHostPort(p.Status.PodIP, strconv.Itoa(rediscomponent.SentinelPort)), DisableIdentity: true,
 	})
@@ -134,7 +135,7 @@ func agrees(ctx context.Context, p corev1.Pod, primary string) error {
 	if err != nil {
 		return err
 	}
-	if len(at) != 2 || at[0] != primary || len(replicas) != 2 || len(others) != 2 {
+	if len(at) != 2 || at[0] != primary || len(replicas) != d.cfg.Redis.Replicas-1 || len(others) != d.cfg.Sentinel.Replicas-1 {
 		return fmt.Errorf("it knows the primary %v (which is %s), %d replicas and %d other Sentinels", at, primary, len(replicas), len(others))
 	}
 	return nil

@@ -69,15 +69,19 @@ func (w *whole) status(t *testing.T) string {
 	return "exit status 0"
 }
 
-// cutover moves the writer to dr and back. The application stops, is told where to write, and goes on.
+// cutover moves the writer to dr, from outside of the clusters, and back, from a pod. The application stops, is told where to write, and goes on.
 func (w *whole) cutover(t *testing.T) string {
 	var said []string
-	for _, to := range []string{siteB, siteA} {
+	for _, move := range []struct {
+		to     string
+		walctl func(*testing.T, ...string) string
+	}{{siteB, w.walctl}, {siteA, w.inPod}} {
+		to := move.to
 		if err := w.traffic.Write(t.Context(), 5000); err != nil {
 			t.Fatal(err)
 		}
 		began := time.Now()
-		t.Log("\n" + w.walctl(t, "cutover", "--to", to, "--yes"))
+		t.Log("\n" + move.walctl(t, "cutover", "--to", to, "--yes"))
 		said = append(said, fmt.Sprintf("to %s in %.1f s", to, time.Since(began).Seconds()))
 		w.traffic.At(to)
 		if err := w.traffic.Write(t.Context(), 5000); err != nil {
@@ -88,14 +92,14 @@ func (w *whole) cutover(t *testing.T) string {
 	return strings.Join(said, "; ")
 }
 
-// takeover kills the Kafka of dc, has dr take over, and brings dc back: as long as it is settled nobody writes there, and then the writer goes home.
+// takeover kills the Kafka of dc, has dr take over, from a pod, and brings dc back: as long as it is settled nobody writes there, and then the writer goes home.
 func (w *whole) takeover(t *testing.T) string {
 	dc := w.sites[siteA]
 	if err := dc.kafka.Hold(); err != nil {
 		t.Fatal(err)
 	}
 	began := time.Now()
-	t.Log("\n" + w.walctl(t, "takeover", "--to", siteB, "--yes"))
+	t.Log("\n" + w.inPod(t, "takeover", "--to", siteB, "--yes"))
 	said := fmt.Sprintf("taken over in %.1f s", time.Since(began).Seconds())
 	w.traffic.At(siteB)
 	if err := w.traffic.Write(t.Context(), 5000); err != nil {

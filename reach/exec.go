@@ -16,7 +16,7 @@ const endTimeout = 3 * time.Second
 
 // Exec runs a command that serves a site on its standard input and output, such as
 //
-//	kubectl exec -i deploy/redis-applier -- redis-applier ctl
+//	kubectl exec -i deploy/redis-applier -- /redis-applier ctl
 //
 // and reaches the site through it. The command ends with [Remote.Close], or with ctx. What it wrote to its standard error is in the error when it dies.
 func Exec(ctx context.Context, argv []string) (*Remote, error) {

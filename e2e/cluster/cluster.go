@@ -67,7 +67,7 @@ type Node struct {
 	site   *Site
 	dir    string
 	suffix string       // of the names of its logs
-	pods   netip.Prefix // the addresses that it gives to its pods
+	pods   netip.Prefix // the addresses that it gives to its pods: few, so that pods soon get those that others had
 }
 
 const (
@@ -92,7 +92,7 @@ func newSite(place int, name string, opts Options) *Site {
 		n := &Node{
 			Name: fmt.Sprintf("%s-node%d", name, i+1), Network: name, site: s,
 			Address: netip.AddrFrom4([4]byte{10, 201, 1 + at, 1 + byte(i)}),
-			pods:    netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 210 + at, 1 + byte(i), 0}), 24),
+			pods:    netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 210 + at, 1 + byte(i), 0}), 27),
 		}
 		n.dir = filepath.Join(s.dir, n.Name)
 		if i > 0 {
@@ -161,6 +161,9 @@ func (s *Site) Config() *rest.Config {
 		QPS:             100, Burst: 200,
 	}
 }
+
+// Addresses is how many addresses the node has for pods.
+func (n *Node) Addresses() int { return 1<<(32-n.pods.Bits()) - 3 } // the network's, the bridge's and the broadcast's aside
 
 // Folder makes a folder that pods can write. All nodes have the same file system.
 func (s *Site) Folder(name string) (string, error) {

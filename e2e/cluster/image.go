@@ -20,16 +20,19 @@ import (
 
 const pauseImage = "docker.io/e2e/pause:1"
 
-// LoadBinary makes an image of one static binary and loads it at all sites under these names. It is the image's entrypoint.
-func (c *Clusters) LoadBinary(ctx context.Context, binary string, names ...string) error {
-	for _, n := range names {
-		file := filepath.Join(c.opts.State, "image.tar")
-		if err := pack(file, n, binary); err != nil {
-			return fmt.Errorf("image %s: %w", n, err)
-		}
-		if err := c.each(func(s *Site) error { return s.load(ctx, file) }); err != nil {
-			return fmt.Errorf("image %s: %w", n, err)
-		}
+// LoadBinary makes an image of one static binary and loads it at all sites. It is the image's entrypoint.
+func (c *Clusters) LoadBinary(ctx context.Context, binary, image string) error {
+	return c.LoadBinaries(ctx, image, binary)
+}
+
+// LoadBinaries does the same with more static binaries, which the first one starts: they stand in the PATH.
+func (c *Clusters) LoadBinaries(ctx context.Context, image, binary string, more ...string) error {
+	file := filepath.Join(c.opts.State, "image.tar")
+	if err := pack(file, image, binary, more...); err != nil {
+		return fmt.Errorf("image %s: %w", image, err)
+	}
+	if err := c.each(func(s *Site) error { return s.load(ctx, file) }); err != nil {
+		return fmt.Errorf("image %s: %w", image, err)
 	}
 	return nil
 }
@@ -112,8 +115,8 @@ func copyFile(from, to string) error {
 	return os.WriteFile(to, text, 0o755)
 }
 
-// pack makes an image of one static binary.
-func pack(file, image, binary string) error {
+// pack makes an image of a static binary, and of more beside it. Those stand in the PATH.
+func pack(file, image, binary string, more ...string) error {
 	dir, err := os.MkdirTemp(filepath.Dir(file), "root-")
 	if err != nil {
 		return err
@@ -122,6 +125,11 @@ func pack(file, image, binary string) error {
 	base := filepath.Base(binary)
 	if err := copyFile(binary, filepath.Join(dir, base)); err != nil {
 		return err
+	}
+	for _, m := range more {
+		if err := copyFile(m, filepath.Join(dir, "usr/local/bin", filepath.Base(m))); err != nil {
+			return err
+		}
 	}
 	return packDir(file, image, dir, "/"+base)
 }

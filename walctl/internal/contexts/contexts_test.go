@@ -13,7 +13,7 @@ import (
 const asJSON = `{
   "contexts": {
     "prod": {"sites": {
-      "dr": {"exec": ["kubectl", "exec", "-i", "deploy/redis-applier", "--", "redis-applier", "ctl"]},
+      "dr": {"exec": ["kubectl", "exec", "-i", "deploy/redis-applier", "--", "/redis-applier", "ctl"]},
       "dc": {"envFile": "dc.env"}
     }},
     "lab": {"sites": {
