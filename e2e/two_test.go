@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,22 +14,19 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 
 	rediscomponent "github.com/comptech-lab/redis-wal/components/redis"
 	"github.com/comptech-lab/redis-wal/components/storage"
 	"github.com/comptech-lab/redis-wal/e2e/apply"
+	"github.com/comptech-lab/redis-wal/e2e/cluster"
 	"github.com/comptech-lab/redis-wal/render"
 )
 
 // secondKeys is what the second Redis holds, and has to hold at the end.
 const secondKeys = 1000
 
-// reuses is how many addresses of each kind, a Redis' and a Sentinel's, have to come to the other's pods.
-const reuses = 2
-
-// twoRedis puts a second Redis beside dc's, in the same namespace, and has pods of both made anew until their addresses have gone from one to the other. All their Sentinels call
+// twoRedis puts a second Redis beside dc's, in the same namespace, and has pods of both made anew with addresses that pods of the other had just before. All their Sentinels call
 // their primary by the same name, because the operator gives them no other. Neither's may ever name the other's primary, nor may a Redis follow the other's: that would put one's data
 // in the place of the other's.
 func (w *whole) twoRedis(t *testing.T) string {
@@ -38,32 +36,25 @@ func (w *whole) twoRedis(t *testing.T) string {
 	second.fill(t)
 	return w.under(t, func() string {
 		watch := watchMerge(t, first.deployed, second)
-		addresses := addressBook{was: map[string]string{}, reused: map[string]int{}}
-		addresses.look(t, first.deployed, second)
-		fill := first.fillAddresses(t, 3)
-		rounds := 0
-		for ; rounds < 15 && !addresses.enough(); rounds++ {
-			// Those that come after them share the addresses that are left with the few that were free.
-			deleted := append(first.deleteTwo(t), second.deleteTwo(t)...)
-			for _, p := range deleted {
-				first.gone(t, p)
+		var moved []string
+		for _, d := range [][2]*deployed{{first.deployed, second}, {second, first.deployed}} {
+			from, to := d[0], d[1]
+			for _, part := range []string{"redis", "sentinel"} {
+				old := from.makeAnew(t, part, netip.Addr{})
+				to.makeAnew(t, part, old)
+				moved = append(moved, fmt.Sprintf("a %s of %s", part, from.cfg.Redis.Name))
 			}
-			first.settled(t)
-			second.settled(t)
-			addresses.look(t, first.deployed, second)
+			from.settled(t)
+			to.settled(t)
 		}
-		fill.end(t)
 		for _, problem := range watch.end() {
 			t.Error(problem)
-		}
-		if !addresses.enough() {
-			t.Errorf("after %d rounds these addresses had gone from one to the other: %v", rounds, addresses.reused)
 		}
 		first.well(t)
 		second.settled(t)
 		second.hasItsKeys(t)
 		second.leave(t)
-		return fmt.Sprintf("addresses that went from one to the other: %d of Redis, %d of Sentinels; %d looks at all of them", addresses.reused["redis"], addresses.reused["sentinel"], watch.looks)
+		return fmt.Sprintf("the other got the address of %s; %d looks at all of them", strings.Join(moved, ", "), watch.looks)
 	})
 }
 
@@ -143,115 +134,47 @@ func (d *deployed) leave(t *testing.T) {
 	})
 }
 
-// deleteTwo deletes the pods of a replica and of a Sentinel.
-func (d *deployed) deleteTwo(t *testing.T) (deleted []corev1.Pod) {
+// makeAnew deletes a pod of a part, a replica if it is a Redis, and waits until another one has an address: this one, or else any. It gives the address of the one that is gone.
+func (d *deployed) makeAnew(t *testing.T, part string, next netip.Addr) netip.Addr {
 	t.Helper()
 	primaries, _, err := d.roles(t.Context(), t)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, part := range []string{"redis", "sentinel"} {
-		pods, err := d.pods(t.Context(), part)
-		if err != nil {
-			t.Fatal(err)
-		}
-		i := slices.IndexFunc(pods, func(p corev1.Pod) bool { return !slices.Contains(primaries, p.Status.PodIP) })
-		if err := d.server.Delete(t.Context(), object("v1", "Pod", pods[i].Namespace, pods[i].Name, nil)); err != nil {
-			t.Fatal(err)
-		}
-		deleted = append(deleted, pods[i])
+	pods, err := d.pods(t.Context(), part)
+	if err != nil {
+		t.Fatal(err)
 	}
-	return deleted
-}
-
-// addressBook knows whose each address was last.
-type addressBook struct {
-	was    map[string]string // part of which Redis, by address
-	reused map[string]int    // from one to the other, by part
-}
-
-func (b *addressBook) look(t *testing.T, both ...*deployed) {
-	t.Helper()
-	for _, d := range both {
-		for _, part := range []string{"redis", "sentinel"} {
-			pods, err := d.pods(t.Context(), part)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, p := range pods {
-				now := part + " of " + d.cfg.Redis.Name
-				if was := b.was[p.Status.PodIP]; was != now && strings.HasPrefix(was, part+" of ") {
-					b.reused[part]++
-				}
-				b.was[p.Status.PodIP] = now
-			}
+	had := map[types.UID]bool{}
+	for _, p := range pods {
+		had[p.UID] = true
+	}
+	p := pods[slices.IndexFunc(pods, func(p corev1.Pod) bool { return !slices.Contains(primaries, p.Status.PodIP) })]
+	if next.IsValid() {
+		node := d.site.Nodes[slices.IndexFunc(d.site.Nodes, func(n *cluster.Node) bool { return n.Gives(next) })]
+		if err := node.GiveNext(next); err != nil {
+			t.Fatal(err)
 		}
 	}
-}
-
-func (b *addressBook) enough() bool {
-	return b.reused["redis"] >= reuses && b.reused["sentinel"] >= reuses
-}
-
-// filler are pods that take addresses away.
-type filler struct {
-	s    *wholeSite
-	pods []map[string]any
-}
-
-// fillAddresses leaves this many addresses free at the site.
-func (s *wholeSite) fillAddresses(t *testing.T, free int) *filler {
-	t.Helper()
-	f := &filler{s: s}
-	for _, node := range s.site.Nodes {
-		pods, err := apply.List[corev1.Pod](t.Context(), s.server, schema.GroupVersionKind{Version: "v1", Kind: "Pod"}, "", "")
-		if err != nil {
-			t.Fatal(err)
-		}
-		take := node.Addresses() - free
+	if err := d.server.Delete(t.Context(), object("v1", "Pod", p.Namespace, p.Name, nil)); err != nil {
+		t.Fatal(err)
+	}
+	d.gone(t, p)
+	got := ""
+	d.eventually(t, func(ctx context.Context) error {
+		pods, err := d.pods(ctx, part)
 		for _, p := range pods {
-			if p.Spec.NodeName == node.Name && p.Status.PodIP != "" && p.Status.Phase == corev1.PodRunning {
-				take--
+			if !had[p.UID] && p.Status.PodIP != "" {
+				got = p.Status.PodIP
+				return nil
 			}
 		}
-		for i := range max(0, take) {
-			f.pods = append(f.pods, object("v1", "Pod", "default", fmt.Sprintf("filler-%s-%d", node.Name, i), map[string]any{"spec": map[string]any{
-				"nodeName": node.Name, "terminationGracePeriodSeconds": 0,
-				"containers": []any{map[string]any{"name": "pause", "image": s.cfg.Redis.ExporterImage, "imagePullPolicy": "Never"}},
-			}}))
-		}
-	}
-	s.applyAll(t, apply.Owner{Manager: "e2e"}, f.pods)
-	s.eventually(t, func(ctx context.Context) error {
-		for _, o := range f.pods {
-			p, err := s.server.Get(ctx, o)
-			if err != nil {
-				return err
-			}
-			if status, _ := p.Object["status"].(map[string]any); status["phase"] != "Running" {
-				return fmt.Errorf("%s is %v", apply.Name(o), status["phase"])
-			}
-		}
-		return nil
+		return fmt.Errorf("no pod came after %s: %w", p.Name, err)
 	})
-	return f
-}
-
-func (f *filler) end(t *testing.T) {
-	t.Helper()
-	for _, o := range f.pods {
-		if err := f.s.server.Delete(t.Context(), o); err != nil {
-			t.Error(err)
-		}
+	if next.IsValid() && got != next.String() {
+		t.Fatalf("the pod after %s has the address %s, want %s", p.Name, got, next)
 	}
-	f.s.eventually(t, func(ctx context.Context) error {
-		for _, o := range f.pods {
-			if _, err := f.s.server.Get(ctx, o); !apierrors.IsNotFound(err) {
-				return fmt.Errorf("%s is still there (%w)", apply.Name(o), err)
-			}
-		}
-		return nil
-	})
+	return netip.MustParseAddr(p.Status.PodIP)
 }
 
 // mergeWatch looks all the while whether Sentinels or Redis of two have got mixed up. Their ports tell them apart.

@@ -47,7 +47,7 @@ func TestWhole(t *testing.T) {
 	w.step(t, "the convergence Jobs complete", w.check)
 	w.step(t, "200,000 operations", w.operations)
 	w.step(t, "the primary's pod is deleted", w.primaryDeleted)
-	w.step(t, "every Redis, Sentinel and applier is evicted, one after another", w.evictions)
+	w.step(t, "a Redis, a Sentinel and an applier are evicted", w.evictions)
 	w.step(t, "all Redis are restarted, the primary last", w.redisRestarted)
 	w.step(t, "the kubelet of dr is dead for a minute", w.kubeletDead)
 	w.step(t, "another image of the applier", w.applierRolled)

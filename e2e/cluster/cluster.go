@@ -67,7 +67,7 @@ type Node struct {
 	site   *Site
 	dir    string
 	suffix string       // of the names of its logs
-	pods   netip.Prefix // the addresses that it gives to its pods: few, so that pods soon get those that others had
+	pods   netip.Prefix // the addresses that it gives to its pods
 }
 
 const (
@@ -92,7 +92,7 @@ func newSite(place int, name string, opts Options) *Site {
 		n := &Node{
 			Name: fmt.Sprintf("%s-node%d", name, i+1), Network: name, site: s,
 			Address: netip.AddrFrom4([4]byte{10, 201, 1 + at, 1 + byte(i)}),
-			pods:    netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 210 + at, 1 + byte(i), 0}), 27),
+			pods:    netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 210 + at, 1 + byte(i), 0}), 24),
 		}
 		n.dir = filepath.Join(s.dir, n.Name)
 		if i > 0 {
@@ -162,8 +162,14 @@ func (s *Site) Config() *rest.Config {
 	}
 }
 
-// Addresses is how many addresses the node has for pods.
-func (n *Node) Addresses() int { return 1<<(32-n.pods.Bits()) - 3 } // the network's, the bridge's and the broadcast's aside
+// Gives says whether an address is one of those that the node gives to its pods.
+func (n *Node) Gives(addr netip.Addr) bool { return n.pods.Contains(addr) }
+
+// GiveNext has the node give an address, which must be free, to the pod that comes next. It gives them in a circle, from the one that it gave last.
+// Source: the host-local plugin of github.com/containernetworking/plugins, backend/disk.
+func (n *Node) GiveNext(addr netip.Addr) error {
+	return os.WriteFile(filepath.Join(n.dir, "cni-ipam", "pods", "last_reserved_ip.0"), []byte(addr.Prev().String()), 0o600)
+}
 
 // Folder makes a folder that pods can write. All nodes have the same file system.
 func (s *Site) Folder(name string) (string, error) {
