@@ -150,11 +150,13 @@ func (d *deployed) makeAnew(t *testing.T, part string, next netip.Addr) netip.Ad
 		had[p.UID] = true
 	}
 	p := pods[slices.IndexFunc(pods, func(p corev1.Pod) bool { return !slices.Contains(primaries, p.Status.PodIP) })]
-	if next.IsValid() {
-		node := d.site.Nodes[slices.IndexFunc(d.site.Nodes, func(n *cluster.Node) bool { return n.Gives(next) })]
-		if err := node.GiveNext(next); err != nil {
-			t.Fatal(err)
-		}
+	old, wanted := netip.MustParseAddr(p.Status.PodIP), next
+	if !next.IsValid() {
+		next = old.Next() // any but its own
+	}
+	node := d.site.Nodes[slices.IndexFunc(d.site.Nodes, func(n *cluster.Node) bool { return n.Gives(next) })]
+	if err := node.GiveNext(next); err != nil {
+		t.Fatal(err)
 	}
 	if err := d.server.Delete(t.Context(), object("v1", "Pod", p.Namespace, p.Name, nil)); err != nil {
 		t.Fatal(err)
@@ -171,10 +173,10 @@ func (d *deployed) makeAnew(t *testing.T, part string, next netip.Addr) netip.Ad
 		}
 		return fmt.Errorf("no pod came after %s: %w", p.Name, err)
 	})
-	if next.IsValid() && got != next.String() {
-		t.Fatalf("the pod after %s has the address %s, want %s", p.Name, got, next)
+	if wanted.IsValid() && got != wanted.String() || got == old.String() {
+		t.Fatalf("the pod after %s has the address %s, want %s, and not %s", p.Name, got, wanted, old)
 	}
-	return netip.MustParseAddr(p.Status.PodIP)
+	return old
 }
 
 // mergeWatch looks all the while whether Sentinels or Redis of two have got mixed up. Their ports tell them apart.
