@@ -7,6 +7,8 @@ import (
 	"os"
 	"testing"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/comptech-lab/redis-wal/e2e/binaries"
 	"github.com/comptech-lab/redis-wal/e2e/sandbox"
 	"github.com/comptech-lab/redis-wal/lab/strimzi"
@@ -42,8 +44,14 @@ func run(m *testing.M) int {
 			}
 		}
 	}
+	redis.SetLogger(silent{})
 	return sandbox.Run(m.Run)
 }
+
+// silent says nothing about connections that fail: pods come and go all the while.
+type silent struct{}
+
+func (silent) Printf(context.Context, string, ...any) {}
 
 // asked skips a test unless clusters may be started.
 func asked(t *testing.T) {
