@@ -104,10 +104,17 @@ func (s *Stack) Outputs(ctx context.Context) (map[string]any, error) {
 	return values, json.Unmarshal(out, &values)
 }
 
-// Unprotect takes the protection from all resources of the stack: what an operator types before a destroy that is meant.
-func (s *Stack) Unprotect(ctx context.Context) error {
-	_, err := s.w.run(ctx, s.provider, "state", "unprotect", "--all", "--yes", "--stack", s.name)
-	return err
+// Unprotect takes the protection from resources of the stack, or from all if none is named: what an operator types before a destroy that is meant.
+func (s *Stack) Unprotect(ctx context.Context, urns ...string) error {
+	if len(urns) == 0 {
+		urns = []string{"--all"}
+	}
+	for _, urn := range urns {
+		if _, err := s.w.run(ctx, s.provider, "state", "unprotect", urn, "--yes", "--stack", s.name); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Export is the stack's state as `pulumi stack export` gives it. Secrets in it are encrypted.
