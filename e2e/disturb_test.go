@@ -127,14 +127,14 @@ func (s *wholeSite) primaryPod(t *testing.T) corev1.Pod {
 	return corev1.Pod{}
 }
 
-// replaced deletes a pod as a drain or a person does, and waits until another one stands in its place and all is well.
+// replaced deletes a pod as a drain or a person does, and waits until another one stands in its place.
 func (s *wholeSite) replaced(t *testing.T, p corev1.Pod) {
 	t.Helper()
 	if err := s.server.Delete(t.Context(), object("v1", "Pod", p.Namespace, p.Name, nil)); err != nil {
 		t.Fatal(err)
 	}
 	s.gone(t, p)
-	s.well(t)
+	s.serves(t)
 }
 
 // gone waits until a pod is gone: one of its name is another one.
@@ -152,13 +152,19 @@ func (d *deployed) gone(t *testing.T, p corev1.Pod) {
 	})
 }
 
-// well waits until everything of a site is ready.
-func (s *wholeSite) well(t *testing.T) {
+// serves waits until everything of a site is ready.
+func (s *wholeSite) serves(t *testing.T) {
 	t.Helper()
 	s.ready(t)
 	s.onePrimary(t)
-	s.sentinelsAgree(t)
 	s.appliersReady(t)
+}
+
+// well waits until the Sentinels have forgotten whoever is gone, too. The operator has them do so, and looks every 30 s.
+func (s *wholeSite) well(t *testing.T) {
+	t.Helper()
+	s.serves(t)
+	s.sentinelsAgree(t)
 }
 
 func (w *whole) primaryDeleted(t *testing.T) string {
@@ -166,6 +172,7 @@ func (w *whole) primaryDeleted(t *testing.T) string {
 		s := w.sites[siteA]
 		m := s.withoutPrimary(t)
 		s.replaced(t, s.primaryPod(t))
+		s.well(t)
 		return fmt.Sprintf("%.1f s without a primary", m.end().Seconds())
 	})
 }
@@ -194,8 +201,9 @@ func (w *whole) evictions(t *testing.T) string {
 				t.Fatal(err)
 			}
 			s.gone(t, p)
-			s.well(t)
+			s.serves(t)
 		}
+		s.well(t)
 		return fmt.Sprintf("%d evicted, %d refused at the same time", evicted, refused)
 	})
 }
@@ -215,7 +223,9 @@ func (w *whole) redisRestarted(t *testing.T) string {
 				s.replaced(t, p)
 			}
 		}
+		s.well(t)
 		s.replaced(t, primary)
+		s.well(t)
 		return fmt.Sprintf("%.1f s without a primary", m.end().Seconds())
 	})
 }
