@@ -61,11 +61,7 @@ func Of(r *wal.Record) Record {
 		return out.broken(r, err)
 	}
 	for _, c := range op.Commands {
-		words := make([]string, len(c))
-		for i, arg := range c {
-			words[i] = quote(arg, longest)
-		}
-		out.Commands = append(out.Commands, strings.Join(words, " "))
+		out.Commands = append(out.Commands, words(c))
 	}
 	if out.Keys, err = wal.Keys(level, key, value, contentType, at); err != nil {
 		out.Broken = err.Error()
