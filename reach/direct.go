@@ -32,6 +32,7 @@ type Direct struct {
 	redis  *primary.Redis
 	user   string // of the appliers at Redis; "" = the default one
 	master string // the primary's name at the Sentinels
+	door   Door
 	// exactlyOnce: see [wal.Judge].
 	exactlyOnce bool
 
@@ -60,8 +61,8 @@ func NewDirect(c config.Run) (*Direct, error) {
 	return &Direct{
 		id:  writer.Identity{Sites: wal.Sites{Self: c.Site, Peer: c.Peer}, Log: c.Log, Partitions: c.Partitions},
 		key: key, signer: signer, kafka: opts, client: client, admin: kadm.NewClient(client), redis: redis, user: c.RedisUsername, master: c.SentinelMaster,
-		exactlyOnce: c.MirrorExactlyOnce,
-		producer:    producerID(c.Site), seq: map[int32]int64{},
+		exactlyOnce: c.MirrorExactlyOnce, door: Door{Sentinels: c.Sentinels, Master: c.SentinelMaster, TLS: c.RedisTLS},
+		producer: producerID(c.Site), seq: map[int32]int64{},
 	}, nil
 }
 

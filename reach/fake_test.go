@@ -79,6 +79,14 @@ func (*fake) Rotate(context.Context, rotate.Request) (rotate.State, error) {
 func (f *fake) Snapshot(_ context.Context, _ func(reach.Taken), each func(snapshot.Entry) error) error {
 	return f.snapshot(each)
 }
+
+func (*fake) Produce(context.Context, reach.Data) (reach.Appended, error) {
+	return reach.Appended{}, errNot
+}
+
+func (*fake) Ask(context.Context, reach.Question) (reach.Replied, error) {
+	return reach.Replied{}, errNot
+}
 func (f *fake) Close() error { f.closed.Store(true); return nil }
 
 // pipe is one end of two pipes.

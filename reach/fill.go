@@ -63,7 +63,7 @@ var (
 )
 
 // codes are the errors that are known at the other end.
-var codes = map[string]error{"handover": ErrHandover, "overrun": ErrOverrun, "not-empty": ErrNotEmpty, "busy": ErrBusy}
+var codes = map[string]error{"handover": ErrHandover, "overrun": ErrOverrun, "not-empty": ErrNotEmpty, "busy": ErrBusy, "forbidden": ErrForbidden}
 
 func codeOf(err error) string {
 	for code, known := range codes {

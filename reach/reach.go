@@ -37,6 +37,10 @@ type Site interface {
 	Adopt(ctx context.Context, a Adoption) error
 	// Rotate does one step towards another password of the site's Redis, and says how far it is.
 	Rotate(ctx context.Context, r rotate.Request) (rotate.State, error)
+	// Produce appends a data record to the site's log. One that the appliers would call poison is refused. Whether its stream is open is the caller's to know.
+	Produce(ctx context.Context, d Data) (Appended, error)
+	// Ask has the primary execute a command. It is refused with [ErrForbidden] if its rights do not allow it.
+	Ask(ctx context.Context, q Question) (Replied, error)
 	// Close lets go of the site. What is under way fails.
 	Close() error
 }
@@ -54,6 +58,15 @@ type Redis struct {
 	// Meta is what is fixed for the log that it is filled from; null: there is none.
 	Meta *wal.Meta     `json:"meta"`
 	Held snapshot.Held `json:"held"`
+	// Door is how clients that are beside the site's appliers find the primary.
+	Door Door `json:"door"`
+}
+
+// Door is by what clients find the primary.
+type Door struct {
+	Sentinels []string `json:"sentinels"` // host:port, as the appliers are told; none: an older redis-applier does not say
+	Master    string   `json:"master"`    // the primary's name at the Sentinels
+	TLS       bool     `json:"tls"`       // of Redis and Sentinels
 }
 
 // Replica is one replica.

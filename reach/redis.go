@@ -21,6 +21,7 @@ func (d *Direct) Redis(ctx context.Context) (Redis, error) {
 	var out Redis
 	err := d.atPrimary(ctx, func(c *redis.Client, r Redis, known []string) error {
 		out = r
+		out.Door = d.door
 		info, err := info(ctx, c, "server", "memory", "replication")
 		if err != nil {
 			return err

@@ -248,6 +248,10 @@ func (s *server) do(ctx context.Context, c *call, r request) (any, error) {
 			return nil, err
 		}
 		return s.site.Rotate(ctx, a)
+	case methodProduce:
+		return serveProduce(ctx, s.site, r.Args)
+	case methodAsk:
+		return serveAsk(ctx, s.site, r.Args)
 	}
 	return nil, fmt.Errorf("redis-applier of %s does not know %q; upgrade it", s.site.Identity().Sites.Self, r.Method)
 }

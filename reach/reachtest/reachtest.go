@@ -55,6 +55,11 @@ func Run(t *testing.T, open func(t *testing.T, lookup config.Lookup) reach.Site)
 		{"a snapshot, and what is filled from it", fills},
 		{"a fill is refused, overrun, begun anew", fillsAnew},
 		{"a snapshot of a replica", takesFromReplica},
+		{"an op is produced", produces},
+		{"what appliers would call poison is not produced", producesNoPoison},
+		{"commands with the reader's rights", asksAsReader},
+		{"commands with the appliers' rights", asksAsAdmin},
+		{"a command that is given up", asksInVain},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

@@ -2,6 +2,7 @@ package command_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -65,6 +66,15 @@ func TestScenarios(t *testing.T) {
 			"up":       verb(func(s *script, _ *testscript.TestScript, args []string) error { s.world.Up(args[0]); return nil }),
 			"halt": verb(func(s *script, _ *testscript.TestScript, args []string) error {
 				s.world.Halt(args[0], number(args[1]), append(args, "gap")[2])
+				return nil
+			}),
+			"readable": verb(func(s *script, _ *testscript.TestScript, _ []string) error { s.world.Readable(); return nil }),
+			"retain": verb(func(s *script, _ *testscript.TestScript, args []string) error {
+				s.world.Retain(args[0], number(args[1]), int64(number(args[2])))
+				return nil
+			}),
+			"input": verb(func(s *script, _ *testscript.TestScript, args []string) error {
+				s.input = strings.Join(args, "\n")
 				return nil
 			}),
 			"wipe":      verb(func(s *script, _ *testscript.TestScript, args []string) error { s.world.Wipe(args[0]); return nil }),
@@ -132,6 +142,7 @@ type script struct {
 	world  *twosites.World
 	answer string // what the user types; empty = nobody is there
 	look   ifdown.Seen
+	input  string // what stdin holds in place of an answer
 }
 
 func verb(f func(*script, *testscript.TestScript, []string) error) func(*testscript.TestScript, bool, []string) {
@@ -200,7 +211,7 @@ func run(ctx context.Context, s *script, getenv func(string) string, args []stri
 	var out, errs safe
 	look, world := s.look, s.world // a look may outlive the command that has given it up
 	code = command.Run(ctx, command.Env{
-		Args: args, Stdin: strings.NewReader(s.answer + "\n"), Stdout: &out, Stderr: &errs, Terminal: s.answer != "",
+		Args: args, Stdin: strings.NewReader(cmp.Or(s.input, s.answer+"\n")), Stdout: &out, Stderr: &errs, Terminal: s.answer != "",
 		Lookup:       func(name string) (string, bool) { v := getenv(name); return v, v != "" },
 		ConfigFolder: func() (string, error) { return "", errors.New("there is none") },
 		Now:          time.Now, Version: "v1.2.3", Patience: 300 * time.Millisecond, Reach: 500 * time.Millisecond, Every: 20 * time.Millisecond, Again: time.Millisecond,
@@ -268,12 +279,16 @@ func TestPageShowsWhatIsThere(t *testing.T) {
 		line, _, _ := strings.Cut(m[1], "#")
 		args := strings.Fields(strings.ReplaceAll(line, `"`, ""))
 		seen[strings.Join(args[:min(2, len(args))], " ")], seen[args[0]] = true, true
-		code, stdout, stderr := run(context.Background(), s, func(string) string { return "" }, append(args, "--help"))
+		args = append(args, "--help")
+		if args[0] == "produce" || args[0] == "cli" { // what follows their first argument is Redis's
+			args = slices.Insert(args[:len(args)-1], 1, "--help")
+		}
+		code, stdout, stderr := run(context.Background(), s, func(string) string { return "" }, args)
 		if code != 0 || !strings.Contains(stdout, "Usage:") {
 			t.Errorf("walctl%s: got %d\n%s%s", m[1], code, stdout, stderr)
 		}
 	}
-	for _, verb := range []string{"status", "cutover", "takeover", "failback", "fenced list", "fenced show", "fenced replay", "fenced drop", "dlq list", "dlq show", "dlq replay", "dlq drop", "check", "drill", "preflight", "config view", "config contexts", "config use", "version", "completion bash"} {
+	for _, verb := range []string{"status", "cutover", "takeover", "failback", "fenced list", "fenced show", "fenced replay", "fenced drop", "dlq list", "dlq show", "dlq replay", "dlq drop", "check", "drill", "preflight", "explain", "tail", "produce", "url", "sentinel-url", "cli", "config view", "config contexts", "config use", "version", "completion bash"} {
 		if !seen[verb] {
 			t.Errorf("docs/walctl.md shows no `walctl %s`", verb)
 		}

@@ -99,16 +99,20 @@ func (f *filter) read(args []string, now time.Time) error {
 		}
 		f.places = append(f.places, place{int32(q), o})
 	}
+	return errors.Join(append(errs, f.readSince(now))...)
+}
+
+func (f *filter) readSince(now time.Time) error {
 	if f.since != "" {
 		if d, err := time.ParseDuration(f.since); err == nil && d >= 0 {
 			f.from = now.Add(-d).UnixMilli()
 		} else if at, err := time.Parse(time.RFC3339, f.since); err == nil {
 			f.from = at.UnixMilli()
 		} else {
-			errs = append(errs, fmt.Errorf("--since %s: want how long ago, such as 2h, or a time such as 2026-11-21T20:00:00Z", f.since))
+			return fmt.Errorf("--since %s: want how long ago, such as 2h, or a time such as 2026-11-21T20:00:00Z", f.since)
 		}
 	}
-	return errors.Join(errs...)
+	return nil
 }
 
 // narrow says that not simply everything is meant.
@@ -152,7 +156,7 @@ func (f *filter) each(ctx context.Context, at Site, list writer.List, each func(
 	return done, err
 }
 
-// listSite is the site whose list is meant: --site, else the active one.
+// listSite is the site that is meant: --site, else the active one.
 func (p *program) listSite(ctx context.Context, s *sites) (Site, error) {
 	if p.site != "" {
 		return s.need(ctx, p.site)
@@ -172,18 +176,18 @@ func (p *program) listSite(ctx context.Context, s *sites) (Site, error) {
 		active := checkpoints[0].Epoch.Site
 		for i := range checkpoints {
 			if checkpoints[i].Epoch.Site != active {
-				return nil, errors.New("not one site is the writer in all partitions: name the one whose list is meant by --site")
+				return nil, errors.New("not one site is the writer in all partitions: name the one that is meant by --site")
 			}
 		}
 		switch active {
 		case "":
-			return nil, errors.New("no site is the only writer yet: name the one whose list is meant by --site")
+			return nil, errors.New("no site is the only writer yet: name the one that is meant by --site")
 		case name:
 			return at, nil
 		}
 		return s.need(ctx, active)
 	}
-	return nil, fmt.Errorf("which site is the writer is not known; --site names the one whose list is meant: %w", errors.Join(why...))
+	return nil, fmt.Errorf("which site is the writer is not known; --site names the one that is meant: %w", errors.Join(why...))
 }
 
 // entry is a record of a list, as --json shows it.

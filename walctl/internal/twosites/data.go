@@ -66,6 +66,7 @@ func (s *Site) count(r wal.Record, o wal.Origin) {
 	at.Next++
 	at.Timestamp = time.Now().UnixMilli()
 	r.Offset = at.Next - 1
+	s.write(r, o)
 	stream := &at.Streams[o]
 	if !at.Open(o, s.names()) {
 		stream.FencedN++
@@ -92,12 +93,13 @@ func (s *Site) count(r wal.Record, o wal.Origin) {
 		}
 		s.executed[id] = true
 	}
-	op, err := wal.DecodeOp(slices.Clone(r.Value), "")
+	op, err := wal.DecodeOp(slices.Clone(r.Value), string(e.ContentType))
 	if err != nil {
 		panic(err)
 	}
 	switch key := string(op.Commands[0][1]); string(op.Commands[0][0]) {
 	case s.w.ignored:
+		s.refuse(r, o)
 	case "DEL":
 		delete(s.data, key)
 	default:
@@ -139,6 +141,7 @@ func (w *World) Reject(site string, partition int32, class wal.Class, reason, de
 			r := r
 			r.Offset = at.Next
 			at.Next++
+			s.write(r, o)
 			if class == wal.ClassUnconfirmed {
 				r.Key, r.Value, r.Headers = nil, nil, nil
 			}

@@ -25,6 +25,7 @@ type World struct {
 	sites      map[string]*Site
 	cut        bool   // the mirrors
 	ignored    string // a command
+	readable   bool   // the logs are handed on as they are
 	changed    chan struct{}
 	ids        int
 }
@@ -59,7 +60,9 @@ type Site struct {
 	strange    *strange // what its Redis held before anybody adopted it; nil: it was built from the log
 	seed       string   // it began with
 	seeds      []wal.Record
-	passwords  *passwords // nil: nobody asks for them
+	passwords  *passwords   // nil: nobody asks for them
+	log        []wal.Record // all of it, as it is to be read once the world is readable
+	starts     map[int32]int64
 }
 
 var _ reach.Site = (*Site)(nil)
@@ -71,7 +74,7 @@ func New(partitions int32) *World {
 		w.sites[name] = &Site{
 			w: w, name: name, peer: []string{"dr", "dc"}[i], topic: wal.TopicID{byte(i + 1)}, positions: make([]wal.Position, partitions), refuses: -1, halted: map[int32]bool{},
 			lists: map[writer.List][]writer.Copy{}, marks: map[wal.CopyID]wal.Class{}, closings: make([][]wal.Closing, partitions), data: map[string]string{}, executed: map[string]bool{},
-			controls: map[int32][]wal.Record{},
+			controls: map[int32][]wal.Record{}, starts: map[int32]int64{},
 		}
 	}
 	for _, s := range w.sites {
@@ -214,6 +217,7 @@ func sum(parts ...any) [16]byte {
 // decide decides a control record, and returns its offset.
 func (s *Site) decide(c writer.Control, o wal.Origin) int64 {
 	p, origin := &s.positions[c.Partition], s.names().Name(o)
+	s.writeControl(&c, o)
 	fence := func(t wal.ControlType, id string, counted bool) {
 		p.Next++
 		at := (&wal.Checkpoint{Position: *p}).AttestFence(s.names(), c.Partition, wal.AttestedFence{Type: t, ID: id, Origin: origin, Counted: counted})
@@ -340,8 +344,8 @@ func (s *Site) Ends(ctx context.Context) (writer.Ends, error) {
 	s.w.mu.Lock()
 	defer s.w.mu.Unlock()
 	e := writer.Ends{TopicID: s.topic}
-	for _, p := range s.positions {
-		start := int64(0)
+	for i, p := range s.positions {
+		start := s.starts[int32(i)]
 		if s.wiped {
 			start = p.Next
 		}
@@ -354,6 +358,9 @@ func (s *Site) Ends(ctx context.Context) (writer.Ends, error) {
 func (s *Site) Records(ctx context.Context, partition int32, from, to int64, each func(wal.Record) error) error {
 	if err := s.silent(ctx); err != nil {
 		return err
+	}
+	if s.w.isReadable() {
+		return s.read(partition, from, to, each)
 	}
 	s.w.mu.Lock()
 	var all []wal.Record
@@ -423,7 +430,7 @@ func (s *Site) Checkpoints(ctx context.Context) ([]wal.Checkpoint, error) {
 	defer s.w.mu.Unlock()
 	var out []wal.Checkpoint
 	for p := range s.positions {
-		out = append(out, wal.Checkpoint{Position: s.positions[p], Closings: slices.Clone(s.closings[p]), Seed: s.seed})
+		out = append(out, wal.Checkpoint{Position: s.positions[p], Closings: slices.Clone(s.closings[p]), Seed: s.seed, Barriers: s.rings(int32(p))})
 	}
 	return out, nil
 }
@@ -461,7 +468,7 @@ func (s *Site) Redis(ctx context.Context) (reach.Redis, error) {
 	}
 	s.w.mu.Lock()
 	defer s.w.mu.Unlock()
-	r := reach.Redis{Primary: s.name + "-redis-0:6379", Agreed: true, Version: "7.0.15", UsedMemory: 1 << 20, Replicas: []reach.Replica{{Addr: s.name + "-redis-1:6379", LinkUp: true}}}
+	r := reach.Redis{Door: s.door(), Primary: s.name + "-redis-0:6379", Agreed: true, Version: "7.0.15", UsedMemory: 1 << 20, Replicas: []reach.Replica{{Addr: s.name + "-redis-1:6379", LinkUp: true}}}
 	r.Held = s.held()
 	for p := range s.positions {
 		if s.wiped || s.filling != "" {
