@@ -175,7 +175,7 @@ func (c *asker) reader(args [][]byte) error {
 
 // writes reports whether a command may change data, as Redis says it of its commands. What Redis does not know it refuses itself.
 func (c *asker) writes(name, full string) (bool, error) {
-	if slices.Contains([]string{"debug", "replicaof", "slaveof", "module"}, name) {
+	if slices.Contains([]string{"debug", "replicaof", "slaveof", "module", "pfcount"}, name) { // Redis does not say it of these; PFCOUNT writes what it has counted
 		return true, nil
 	}
 	for _, n := range []string{full, name} {
@@ -186,13 +186,12 @@ func (c *asker) writes(name, full string) (bool, error) {
 		if a.Kind != KindArray || len(a.Items) != 1 || len(a.Items[0].Items) < 3 {
 			continue // such as a key in place of a subcommand
 		}
-		for _, flag := range a.Items[0].Items[2].Items {
-			switch string(flag.Text) {
-			case "write", "may_replicate":
-				return true, nil
-			}
+		info := a.Items[0].Items
+		has := func(list Answer, word string) bool {
+			return slices.ContainsFunc(list.Items, func(a Answer) bool { return string(a.Text) == word })
 		}
-		return false, nil
+		script := len(info) > 6 && has(info[6], "@scripting") && has(info[2], "movablekeys") && !has(info[2], "readonly") // what it does, only it knows
+		return has(info[2], "write") || script, nil
 	}
 	return false, nil
 }

@@ -145,7 +145,7 @@ func asksAsAdmin(t *testing.T, b *bench) {
 	if err != nil || len(got.Answer.Items) != 2 || string(got.Answer.Items[1].Text) != "0" {
 		t.Errorf("got %+v, %v", got, err)
 	}
-	for _, words := range [][]string{{"CLIENT", "LIST"}, {"SLOWLOG", "GET"}, {"DBSIZE"}, {"KEYS", "*"}, {"MEMORY", "USAGE", "k"}, {"XINFO", "STREAM", "s"}, {"NONSENSE"}} {
+	for _, words := range [][]string{{"CLIENT", "LIST"}, {"SLOWLOG", "GET"}, {"DBSIZE"}, {"KEYS", "*"}, {"MEMORY", "USAGE", "k"}, {"XINFO", "STREAM", "s"}, {"NONSENSE"}, {"EVAL_RO", "return 1", "0"}, {"SCRIPT", "EXISTS", "x"}, {"PUBLISH", "c", "m"}} {
 		if _, err := b.ask(b.ctx, reach.AsAdmin, words...); err != nil {
 			t.Errorf("%v: got %v", words, err)
 		}
@@ -161,7 +161,7 @@ func asksAsAdmin(t *testing.T, b *bench) {
 		{"GETDEL", "k"},
 		{"MULTI"},
 		{"RESTORE", "k", "0", "x"},
-		{"PUBLISH", "c", "m"},
+		{"PFCOUNT", "k"}, {"EVALSHA", "x", "0"}, {"FCALL", "f", "0"},
 		{"SWAPDB", "0", "1"},
 		{"MIGRATE", "h", "1", "k", "0", "1"},
 	} {

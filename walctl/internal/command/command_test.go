@@ -135,7 +135,7 @@ func TestScenarios(t *testing.T) {
 
 type key struct{}
 
-var places = regexp.MustCompile(`"place": "([0-9/]+)"`)
+var places = regexp.MustCompile(`"place": ?"([0-9/]+)"`)
 
 // script is what a script acts on.
 type script struct {
