@@ -81,6 +81,22 @@ func TestThroughACommand(t *testing.T) {
 	if code != 0 || !strings.Contains(stdout, "converged") {
 		t.Errorf("got %d\n%s%s", code, stdout, stderr)
 	}
+	code, stdout, stderr = run(t, config, "url", "--site", "dr")
+	if code != 0 || stdout != "redis://reader@dr-redis-0:6379/0\n" || !strings.Contains(stderr, "inside of the cluster of dr") {
+		t.Errorf("got %d\n%s%s", code, stdout, stderr)
+	}
+	code, stdout, stderr = run(t, config, "cli", "--site", "dr", "--", "GET", "k")
+	if code != 0 || stdout != "(nil)\n" {
+		t.Errorf("got %d\n%s%s", code, stdout, stderr)
+	}
+	code, _, stderr = run(t, config, "cli", "--site", "dr", "SET", "k", "v")
+	if code != 1 || !strings.Contains(stderr, "refused: the user reader may not do that") { // known by its code at this end, too
+		t.Errorf("got %d\n%s", code, stderr)
+	}
+	code, stdout, stderr = run(t, config, "produce", "--site", "dr", "--yes", "--wait", "0", "SET", "k", "v")
+	if code != 0 || !strings.Contains(stdout, "appended to redis-writes at dr") {
+		t.Errorf("got %d\n%s%s", code, stdout, stderr)
+	}
 	code, stdout, stderr = run(t, config, "check", "--deep", "--repair", "--from", "dc", "--site", "dr")
 	if code != 1 || !strings.Contains(stdout, "check --deep --json --rate 20000 --tolerance 2s --repair --from dc") || !strings.Contains(stderr, "reading keys\n") {
 		t.Errorf("got %d\n%s%s", code, stdout, stderr)
