@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/comptech-lab/redis-wal/reach"
 	"github.com/comptech-lab/redis-wal/wal"
@@ -105,7 +106,9 @@ func TestFollowOfALogMadeAnew(t *testing.T) {
 		}
 		return m, nil
 	}
-	if code := command.Run(t.Context(), e); code != 1 || !strings.Contains(errs.String(), "was made anew") {
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if code := command.Run(ctx, e); code != 1 || !strings.Contains(errs.String(), "was made anew") {
 		t.Errorf("got %d\n%s", code, errs.String())
 	}
 }

@@ -182,6 +182,9 @@ func (out *Explanation) blame(r *wal.Record, e *wal.Envelope, err error) {
 		return
 	}
 	out.Reason, out.Detail, out.Remedy = string(p.Reason), p.Detail, remedies[p.Reason]
+	if p.Reason == wal.ReasonUnmarked {
+		out.Notes = append(out.Notes, "where the mirror is not exactly-once (mirror.exactlyOnce: false), a record without wal-local is one of the other site, and is applied")
+	}
 	if e.Control != nil || r.Value == nil {
 		return
 	}
