@@ -161,7 +161,9 @@ func asksAsAdmin(t *testing.T, b *bench) {
 		{"GETDEL", "k"},
 		{"MULTI"},
 		{"RESTORE", "k", "0", "x"},
-		{"PFCOUNT", "k"}, {"EVALSHA", "x", "0"}, {"FCALL", "f", "0"},
+		{"PFCOUNT", "k"},
+		{"EVALSHA", "x", "0"},
+		{"FCALL", "f", "0"},
 		{"SWAPDB", "0", "1"},
 		{"MIGRATE", "h", "1", "k", "0", "1"},
 	} {
