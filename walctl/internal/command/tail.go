@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -226,21 +227,15 @@ func merged(all []newest, n int) (out []logLine, more bool) {
 				best = i
 			}
 		}
-		if len(out) == n {
-			return reversed(out), true
+		if more = len(out) == n; more {
+			break
 		}
 		l := all[best].lines
 		out = append(out, l[len(l)-1])
 		all[best].lines = l[:len(l)-1]
 	}
-	return reversed(out), false
-}
-
-func reversed(l []logLine) []logLine {
-	for i, j := 0, len(l)-1; i < j; i, j = i+1, j-1 {
-		l[i], l[j] = l[j], l[i]
-	}
-	return l
+	slices.Reverse(out)
+	return out, more
 }
 
 // following shows what comes, until ctx ends. A site that does not answer is asked again.
