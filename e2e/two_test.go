@@ -271,34 +271,32 @@ func (d *deployed) mixedUp(ctx context.Context, password string, other *deployed
 	return out
 }
 
-// redisScaled gives a site a Redis more, and takes it away again. The claim of the one that goes is protected: a person lets go of it first, as docs/runbook.md has it, and it stays.
+// redisScaled gives dr a Redis more, and takes it away again. The claim of the one that goes is protected: a person lets go of it first, as docs/runbook.md has it, and it stays.
 func (w *whole) redisScaled(t *testing.T) string {
 	s := w.sites[siteB]
 	n := s.cfg.Redis.Replicas
 	if _, _, err := s.server.Apply(t.Context(), apply.Owner{Manager: "e2e"}, s.volume(t, fmt.Sprintf("%s-%d", storage.ClaimName, n))); err != nil {
 		t.Fatal(err)
 	}
-	return w.under(t, func() string {
-		claim := s.grown(t, n+1)
-		s.well(t)
-		s.stack = s.stack.With("redis.replicas", n)
-		r, err := s.tryUp(t.Context(), t)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if r.ExitCode != 1 || !strings.Contains(r.Text, "pulumi state unprotect '"+claim+"'") {
-			t.Errorf("exit status %d, want 1 and how the claim %s is let go:\n%s", r.ExitCode, claim, r.Text)
-		}
-		if err := s.pulumi.Unprotect(t.Context(), claim); err != nil {
-			t.Fatal(err)
-		}
-		said := s.change(t, func(stack render.Stack) render.Stack { return stack })
-		s.well(t)
-		if c, err := s.claim(t.Context(), n); err != nil || c.DeletionTimestamp != nil {
-			t.Errorf("the claim of the Redis that went: %v, %v; want it to stay", c.DeletionTimestamp, err)
-		}
-		return "at dr: " + said
-	})
+	claim := s.grown(t, n+1)
+	s.well(t)
+	s.stack = s.stack.With("redis.replicas", n)
+	r, err := s.tryUp(t.Context(), t)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.ExitCode != 1 || !strings.Contains(r.Text, "pulumi state unprotect '"+claim+"'") {
+		t.Errorf("exit status %d, want 1 and how the claim %s is let go:\n%s", r.ExitCode, claim, r.Text)
+	}
+	if err := s.pulumi.Unprotect(t.Context(), claim); err != nil {
+		t.Fatal(err)
+	}
+	said := s.change(t, func(stack render.Stack) render.Stack { return stack })
+	s.well(t)
+	if c, err := s.claim(t.Context(), n); err != nil || c.DeletionTimestamp != nil {
+		t.Errorf("the claim of the Redis that went: %v, %v; want it to stay", c.DeletionTimestamp, err)
+	}
+	return "dr: 4 Redis and 3 again, " + said
 }
 
 // grown gives a site so many Redis, one more than it has, and says which claim that made, by its URN.

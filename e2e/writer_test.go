@@ -62,10 +62,16 @@ func (w *whole) command(t *testing.T, args ...string) *exec.Cmd {
 	return exec.CommandContext(t.Context(), filepath.Join(bin, "walctl"), append([]string{"--config", config}, args...)...)
 }
 
-// status is what walctl status says in one line.
+// status is what walctl status says. Kafka's users have other passwords: who is connected stays so, and who logs in anew is refused until the kubelet has brought the new one to
+// the pod's files, which takes a minute or so on any cluster.
 func (w *whole) status(t *testing.T) string {
-	out := w.walctl(t, "status")
-	t.Log("\n" + out)
+	w.sites[siteA].eventually(t, func(context.Context) error {
+		out, err := w.try(t, "status")
+		if err == nil {
+			t.Log("\n" + out)
+		}
+		return err
+	})
 	return "exit status 0"
 }
 
