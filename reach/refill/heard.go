@@ -22,7 +22,7 @@ type heard struct {
 	marks   map[markOf][]wal.Attestation // at barriers, by the source
 	fences  map[markOf][]wal.Attestation // activates that counted, by the target
 	numbers map[markOf]uint64            // the highest of a site's own barriers
-	last    map[markOf]bool              // by site: the last statement is no halt
+	answers map[string]bool              // ids of barriers that the target has decided
 }
 
 type markOf struct {
@@ -34,7 +34,7 @@ type markOf struct {
 func listen(ctx context.Context, stop context.CancelCauseFunc, target, source Site) *heard {
 	h := &heard{
 		changed: make(chan struct{}), source: source.Identity().Sites.Self,
-		marks: map[markOf][]wal.Attestation{}, fences: map[markOf][]wal.Attestation{}, numbers: map[markOf]uint64{}, last: map[markOf]bool{},
+		marks: map[markOf][]wal.Attestation{}, fences: map[markOf][]wal.Attestation{}, numbers: map[markOf]uint64{}, answers: map[string]bool{},
 	}
 	for _, s := range []Site{target, source} {
 		self := s.Identity().Sites.Self
@@ -57,12 +57,13 @@ func listen(ctx context.Context, stop context.CancelCauseFunc, target, source Si
 func (h *heard) take(a *wal.Attestation) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.last[markOf{a.Site, a.Partition}] = a.Halted == nil
 	if b := a.Barrier; b.Origin != "" && a.Halted == nil {
 		of := markOf{b.Origin, a.Partition}
 		h.numbers[of] = max(h.numbers[of], b.Number)
 		if a.Site == h.source {
 			h.marks[of] = newest(append(h.marks[of], *a))
+		} else {
+			h.answers[b.ID] = true
 		}
 	}
 	if f := a.Fence; f != nil && a.Site != h.source && f.Type == wal.TypeActivate && f.Counted {
@@ -130,23 +131,16 @@ func (h *heard) decided(ctx context.Context, by string, barriers map[string]bool
 	return missing, err
 }
 
-// forget has only what comes from now on count for goOn.
-func (h *heard) forget() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	clear(h.last)
-}
-
-// goOn waits until the last statement of each partition of a site is no halt, and returns of how many it is.
-func (h *heard) goOn(ctx context.Context, site string, partitions int32) (n int32, err error) {
+// goOn waits until the target has decided barriers, one of each partition, and returns how many it has. That it was not halted before it was filled says nothing.
+func (h *heard) goOn(ctx context.Context, barriers map[string]bool) (n int, err error) {
 	err = h.until(ctx, func() bool {
 		n = 0
-		for p := range partitions {
-			if h.last[markOf{site, p}] {
+		for id := range barriers {
+			if h.answers[id] {
 				n++
 			}
 		}
-		return n == partitions
+		return n == len(barriers)
 	})
 	return n, err
 }

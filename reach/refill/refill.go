@@ -176,7 +176,6 @@ func (r *run) attempt(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.heard.forget()
 	if err := filling.Finish(ctx); err != nil {
 		return err
 	}
@@ -371,10 +370,11 @@ func (r *run) prove(ctx context.Context) error {
 	for p := range numbers {
 		numbers[p] = r.heard.highest(r.state.Target, int32(p))
 	}
-	if err := barriers(ctx, r.target, numbers, map[string]bool{}); err != nil { // they answer it as soon as they go on
+	asked := map[string]bool{}
+	if err := barriers(ctx, r.target, numbers, asked); err != nil { // they answer it as soon as they go on
 		return err
 	}
-	if n, err := r.heard.goOn(ctx, r.state.Target, r.state.Partitions); err != nil {
+	if n, err := r.heard.goOn(ctx, asked); err != nil {
 		return fmt.Errorf("%s is filled, and %d of its %d partitions go on: are the appliers of %s up? `walctl status` says more: %w", r.state.Target, n, r.state.Partitions, r.state.Target, err)
 	}
 	r.Progress("checking that both sites hold the same")
