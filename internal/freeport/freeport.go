@@ -14,8 +14,9 @@ import (
 // connection takes one, and from above the fixed ports of the programs that are tested, 26379 being the highest.
 const first, last = 27000, 31999
 
-// lockHost is where a port is listened on for as long as it is reserved. Nothing else uses the address, and the kernel frees it with the process.
-const lockHost = "127.255.255.254"
+// lockHost is where the UDP port of the same number is held for as long as a port is reserved. It is in no program's way, whichever
+// addresses that listens on, and the kernel frees it with the process.
+const lockHost = "127.0.0.1"
 
 // attempts bounds the search: with 5,000 ports, this many that are taken mean something else is wrong.
 const attempts = 200
@@ -23,12 +24,12 @@ const attempts = 200
 // Reserve reserves a port on all addresses until the test ends, among all tests of this machine that reserve theirs.
 func Reserve(t testing.TB) int {
 	t.Helper()
-	l, err := reserve(first, last)
+	lock, err := reserve(first, last)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = l.Close() })
-	return l.Addr().(*net.TCPAddr).Port
+	t.Cleanup(func() { _ = lock.Close() })
+	return lock.LocalAddr().(*net.UDPAddr).Port
 }
 
 // ReserveAddr is host:port of a port that was reserved.
@@ -37,18 +38,18 @@ func ReserveAddr(t testing.TB, host string) string {
 	return net.JoinHostPort(host, strconv.Itoa(Reserve(t)))
 }
 
-func reserve(from, to int) (net.Listener, error) {
+func reserve(from, to int) (net.PacketConn, error) {
 	var last error
 	for range attempts {
 		port := strconv.Itoa(from + rand.IntN(to-from+1))
-		// All addresses: a listener on any one of them, which is also whoever reserved it, makes this fail.
+		// All addresses: a listener on any one of them makes this fail.
 		all, err := net.Listen("tcp4", "0.0.0.0:"+port)
 		if err == nil {
 			err = all.Close()
 		}
-		var lock net.Listener
+		var lock net.PacketConn
 		if err == nil {
-			lock, err = net.Listen("tcp4", net.JoinHostPort(lockHost, port))
+			lock, err = net.ListenPacket("udp4", net.JoinHostPort(lockHost, port))
 		}
 		if err == nil {
 			return lock, nil

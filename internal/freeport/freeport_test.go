@@ -21,7 +21,7 @@ func TestAReservedPortIsNobodyElses(t *testing.T) {
 
 func TestAReservedPortCanBeListenedOn(t *testing.T) {
 	t.Parallel()
-	for _, host := range []string{"127.0.0.1", "127.0.1.1"} {
+	for _, host := range []string{"127.0.0.1", "127.0.1.1", "0.0.0.0"} { // Redis without "bind" listens on all
 		l, err := net.Listen("tcp", ReserveAddr(t, host))
 		if err != nil {
 			t.Fatal(err)
