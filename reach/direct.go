@@ -132,7 +132,7 @@ func (d *Direct) record(c *writer.Control) (*kgo.Record, error) {
 	if c.Partition < 0 || c.Partition >= d.id.Partitions {
 		return nil, fmt.Errorf("there are %d partitions", d.id.Partitions)
 	}
-	typ, payload, err := payload(c)
+	typ, payload, err := c.Payload()
 	if err != nil {
 		return nil, err
 	}
@@ -162,27 +162,6 @@ func (d *Direct) record(c *writer.Control) (*kgo.Record, error) {
 		out.Headers = append(out.Headers, kgo.RecordHeader(h))
 	}
 	return out, nil
-}
-
-// payload is the only one of the payloads that is set.
-func payload(c *writer.Control) (typ wal.ControlType, payload any, err error) {
-	n := 0
-	set := func(is bool, t wal.ControlType, p any) {
-		if is {
-			typ, payload = t, p
-			n++
-		}
-	}
-	set(c.Seal != nil, wal.TypeSeal, c.Seal)
-	set(c.Activate != nil, wal.TypeActivate, c.Activate)
-	set(c.Replay != nil, wal.TypeReplay, c.Replay)
-	set(c.Resolve != nil, wal.TypeResolve, c.Resolve)
-	set(c.Seed != nil, wal.TypeSeed, c.Seed)
-	set(c.Barrier != nil, wal.TypeBarrier, c.Barrier)
-	if n != 1 {
-		return "", nil, fmt.Errorf("it has %d payloads, want one", n)
-	}
-	return typ, payload, nil
 }
 
 // Check implements [writer.Site]. A peer that does not answer leaves it without a verdict.

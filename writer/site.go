@@ -5,6 +5,7 @@ package writer
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/comptech-lab/redis-wal/converge"
@@ -70,6 +71,27 @@ type Control struct {
 	// Producer and Seq are the record's wal-producer and wal-seq. An empty Producer is one of the appending process, with the next sequence.
 	Producer string `json:"producer,omitempty"`
 	Seq      int64  `json:"seq,omitempty"`
+}
+
+// Payload is the payload that is set, and what it is called. It is an error if there is none, or more than one.
+func (c *Control) Payload() (typ wal.ControlType, payload any, err error) {
+	n := 0
+	set := func(is bool, t wal.ControlType, p any) {
+		if is {
+			typ, payload = t, p
+			n++
+		}
+	}
+	set(c.Seal != nil, wal.TypeSeal, c.Seal)
+	set(c.Activate != nil, wal.TypeActivate, c.Activate)
+	set(c.Replay != nil, wal.TypeReplay, c.Replay)
+	set(c.Resolve != nil, wal.TypeResolve, c.Resolve)
+	set(c.Seed != nil, wal.TypeSeed, c.Seed)
+	set(c.Barrier != nil, wal.TypeBarrier, c.Barrier)
+	if n != 1 {
+		return "", nil, fmt.Errorf("it has %d payloads, want one", n)
+	}
+	return typ, payload, nil
 }
 
 // Ends are the ends of a log.

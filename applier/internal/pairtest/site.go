@@ -35,21 +35,9 @@ func (s *Site) Append(_ context.Context, controls []writer.Control) ([]int64, er
 			s.pair.next++
 			producer, seq = "walctl", int64(s.pair.next)
 		}
-		var typ wal.ControlType
-		var payload any
-		switch {
-		case c.Seal != nil:
-			typ, payload = wal.TypeSeal, c.Seal
-		case c.Activate != nil:
-			typ, payload = wal.TypeActivate, c.Activate
-		case c.Replay != nil:
-			typ, payload = wal.TypeReplay, c.Replay
-		case c.Resolve != nil:
-			typ, payload = wal.TypeResolve, c.Resolve
-		case c.Barrier != nil:
-			typ, payload = wal.TypeBarrier, c.Barrier
-		case c.Seed != nil:
-			typ, payload = wal.TypeSeed, c.Seed
+		typ, payload, err := c.Payload()
+		if err != nil {
+			return nil, err
 		}
 		offsets = append(offsets, s.append(c.Partition, typ, payload, producer, seq))
 	}

@@ -42,18 +42,11 @@ func (s *Site) write(r wal.Record, o wal.Origin) {
 
 // writeControl adds a control record. A replay is written when it is counted, as what it repeats.
 func (s *Site) writeControl(c *writer.Control, o wal.Origin) {
-	var typ wal.ControlType
-	var payload any
-	switch {
-	case c.Barrier != nil:
-		typ, payload = wal.TypeBarrier, c.Barrier
-	case c.Seal != nil:
-		typ, payload = wal.TypeSeal, c.Seal
-	case c.Activate != nil:
-		typ, payload = wal.TypeActivate, c.Activate
-	case c.Resolve != nil:
-		typ, payload = wal.TypeResolve, c.Resolve
-	default:
+	typ, payload, err := c.Payload()
+	if err != nil {
+		panic(err)
+	}
+	if c.Replay != nil {
 		return
 	}
 	value, err := json.Marshal(payload)
