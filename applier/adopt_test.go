@@ -18,6 +18,7 @@ import (
 
 	"github.com/comptech-lab/redis-wal/applier/config"
 	"github.com/comptech-lab/redis-wal/converge"
+	"github.com/comptech-lab/redis-wal/internal/await"
 	"github.com/comptech-lab/redis-wal/internal/redistest"
 	"github.com/comptech-lab/redis-wal/reach"
 	"github.com/comptech-lab/redis-wal/reach/adopt"
@@ -68,14 +69,10 @@ func grown(t testing.TB, s *redistest.Server, n int) {
 // comes waits until something is so.
 func comes(t testing.TB, what string, is func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(90 * time.Second)
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for !is() {
-		if time.Now().After(deadline) {
-			t.Fatalf("it did not come to be: %s", what)
-		}
-		<-tick.C
+	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
+	defer cancel()
+	if err := await.Yes(ctx, what, is); err != nil {
+		t.Fatal(err)
 	}
 }
 

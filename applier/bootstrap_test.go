@@ -16,6 +16,7 @@ import (
 
 	"github.com/comptech-lab/redis-wal/applier/config"
 	"github.com/comptech-lab/redis-wal/converge"
+	"github.com/comptech-lab/redis-wal/internal/await"
 	"github.com/comptech-lab/redis-wal/internal/redistest"
 	"github.com/comptech-lab/redis-wal/reach"
 	"github.com/comptech-lab/redis-wal/reach/refill"
@@ -207,18 +208,10 @@ func (l *lost) proven(done *refill.Done) {
 
 func (l *lost) until(ready func() error) {
 	l.t.Helper()
-	deadline := time.Now().Add(60 * time.Second)
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := ready()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			l.t.Fatal(err)
-		}
-		<-tick.C
+	ctx, cancel := context.WithTimeout(l.t.Context(), time.Minute)
+	defer cancel()
+	if err := await.True(ctx, "the sites", func(context.Context) error { return ready() }); err != nil {
+		l.t.Fatal(err)
 	}
 }
 

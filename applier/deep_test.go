@@ -28,6 +28,7 @@ import (
 	"github.com/comptech-lab/redis-wal/applier/internal/app"
 	"github.com/comptech-lab/redis-wal/applier/internal/sitetest"
 	"github.com/comptech-lab/redis-wal/converge"
+	"github.com/comptech-lab/redis-wal/internal/await"
 	"github.com/comptech-lab/redis-wal/internal/redistest"
 	"github.com/comptech-lab/redis-wal/wal"
 )
@@ -185,19 +186,17 @@ func (p *pair) deep(d converge.Deep) converge.Report {
 // same waits until both sites have applied everything.
 func (p *pair) same(n int64) {
 	p.t.Helper()
-	deadline := time.Now().Add(60 * time.Second)
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		a, _ := p.dc.redis.Client.DBSize(context.Background()).Result()
-		b, _ := p.dr.redis.Client.DBSize(context.Background()).Result()
-		if a == b && a >= n {
-			return
+	ctx, cancel := context.WithTimeout(p.t.Context(), time.Minute)
+	defer cancel()
+	if err := await.True(ctx, "both sites to apply everything", func(ctx context.Context) error {
+		a, errA := p.dc.redis.Client.DBSize(ctx).Result()
+		b, errB := p.dr.redis.Client.DBSize(ctx).Result()
+		if a != b || a < n {
+			return errors.Join(fmt.Errorf("dc has %d keys, dr %d, want %d", a, b, n), errA, errB)
 		}
-		if time.Now().After(deadline) {
-			p.t.Fatalf("dc has %d keys, dr %d; waited for %d", a, b, n)
-		}
-		<-tick.C
+		return nil
+	}); err != nil {
+		p.t.Fatal(err)
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 
 	"github.com/comptech-lab/redis-wal/applier/internal/sitetest"
 	"github.com/comptech-lab/redis-wal/converge"
+	"github.com/comptech-lab/redis-wal/internal/await"
 	"github.com/comptech-lab/redis-wal/wal"
 )
 
@@ -41,18 +42,15 @@ func (p *pair) both(want string, args ...any) {
 
 func (h *half) answers(t testing.TB, want string, args ...any) {
 	t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		got := h.get(t, args...)
-		if got == want {
-			return
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	if err := await.True(ctx, "an answer of "+h.name, func(context.Context) error {
+		if got := h.get(t, args...); got != want {
+			return fmt.Errorf("%v answers %s, want %s", args, got, want)
 		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%s: %v answers %s, want %s", h.name, args, got, want)
-		}
-		<-tick.C
+		return nil
+	}); err != nil {
+		t.Fatal(err)
 	}
 }
 

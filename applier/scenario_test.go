@@ -24,6 +24,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/comptech-lab/redis-wal/applier/internal/sitetest"
+	"github.com/comptech-lab/redis-wal/internal/await"
 	"github.com/comptech-lab/redis-wal/internal/freeport"
 	"github.com/comptech-lab/redis-wal/internal/redistest"
 	"github.com/comptech-lab/redis-wal/wal"
@@ -273,17 +274,7 @@ func (s *site) position(_ *testscript.TestScript, args []string) error {
 func eventually(f func(ctx context.Context) error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	for {
-		err := f(ctx)
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return err
-		case <-time.After(10 * time.Millisecond):
-		}
-	}
+	return await.True(ctx, "the scenario", f)
 }
 
 // want COMMAND RESULT: asks the primary, at once.

@@ -16,6 +16,7 @@ import (
 	"github.com/comptech-lab/redis-wal/e2e/apply"
 	"github.com/comptech-lab/redis-wal/e2e/binaries"
 	"github.com/comptech-lab/redis-wal/e2e/cluster"
+	"github.com/comptech-lab/redis-wal/internal/await"
 	"github.com/comptech-lab/redis-wal/preflight/expect"
 	"github.com/comptech-lab/redis-wal/preflight/faults"
 	"github.com/comptech-lab/redis-wal/preflight/judge"
@@ -228,17 +229,5 @@ func (w *world) gone(ctx context.Context, o judge.Object) error {
 func until(ctx context.Context, try func() error) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	again := time.NewTicker(200 * time.Millisecond)
-	defer again.Stop()
-	for {
-		err := try()
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return errors.Join(err, ctx.Err())
-		case <-again.C:
-		}
-	}
+	return await.True(ctx, "the API server", func(context.Context) error { return try() })
 }

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/comptech-lab/redis-wal/lab/internal/await"
+	"github.com/comptech-lab/redis-wal/internal/await"
 )
 
 // nothing is a reader's answer for a key that is not there.

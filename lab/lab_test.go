@@ -13,7 +13,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/comptech-lab/redis-wal/lab/internal/await"
+	"github.com/comptech-lab/redis-wal/internal/await"
 	"github.com/comptech-lab/redis-wal/lab/internal/demo"
 	"github.com/comptech-lab/redis-wal/lab/internal/process"
 	"github.com/comptech-lab/redis-wal/lab/internal/sites"

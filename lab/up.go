@@ -13,7 +13,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/comptech-lab/redis-wal/lab/internal/await"
+	"github.com/comptech-lab/redis-wal/internal/await"
 	"github.com/comptech-lab/redis-wal/lab/internal/control"
 	"github.com/comptech-lab/redis-wal/lab/internal/demo"
 	"github.com/comptech-lab/redis-wal/lab/internal/sites"

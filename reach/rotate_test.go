@@ -17,6 +17,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/comptech-lab/redis-wal/internal/await"
 	"github.com/comptech-lab/redis-wal/internal/freeport"
 	"github.com/comptech-lab/redis-wal/internal/redistest"
 	"github.com/comptech-lab/redis-wal/reach"
@@ -124,18 +125,8 @@ func (p *pods) stop(port string) {
 
 func (p *pods) until(holds func() error) {
 	p.Helper()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := holds()
-		if err == nil {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-p.ctx.Done():
-			p.Fatal(err)
-		}
+	if err := await.True(p.ctx, "the pods", func(context.Context) error { return holds() }); err != nil {
+		p.Fatal(err)
 	}
 }
 

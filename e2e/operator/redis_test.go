@@ -14,6 +14,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/comptech-lab/redis-wal/internal/await"
 	"github.com/comptech-lab/redis-wal/internal/freeport"
 )
 
@@ -55,15 +56,9 @@ func (s *site) start(t *testing.T, dir, port string) *process {
 	t.Cleanup(func() { _ = p.client.Close() })
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for p.client.Ping(ctx).Err() != nil {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			text, _ := os.ReadFile(log.Name())
-			t.Fatalf("Redis does not answer:\n%s", text)
-		}
+	if err := await.True(ctx, "Redis", func(ctx context.Context) error { return p.client.Ping(ctx).Err() }); err != nil {
+		text, _ := os.ReadFile(log.Name())
+		t.Fatalf("%v:\n%s", err, text)
 	}
 	return p
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/comptech-lab/redis-wal/lab/internal/await"
+	"github.com/comptech-lab/redis-wal/internal/await"
 	"github.com/comptech-lab/redis-wal/lab/internal/load"
 	"github.com/comptech-lab/redis-wal/lab/internal/model"
 	"github.com/comptech-lab/redis-wal/lab/internal/process"

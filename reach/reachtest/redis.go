@@ -1,15 +1,16 @@
 package reachtest
 
 import (
+	"context"
 	"fmt"
 	"reflect"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/twmb/franz-go/pkg/kadm"
 
+	"github.com/comptech-lab/redis-wal/internal/await"
 	"github.com/comptech-lab/redis-wal/internal/redistest"
 	"github.com/comptech-lab/redis-wal/reach"
 	"github.com/comptech-lab/redis-wal/wal"
@@ -72,21 +73,11 @@ func redisState(t *testing.T, b *bench) {
 	}
 }
 
-// until polls a condition.
+// until waits for what Redis is to answer.
 func (b *bench) until(t *testing.T, holds func() error) {
 	t.Helper()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := holds()
-		if err == nil {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-b.ctx.Done():
-			t.Fatal(err)
-		}
+	if err := await.True(b.ctx, "Redis", func(context.Context) error { return holds() }); err != nil {
+		t.Fatal(err)
 	}
 }
 

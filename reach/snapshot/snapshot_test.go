@@ -14,6 +14,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/comptech-lab/redis-wal/internal/await"
 	"github.com/comptech-lab/redis-wal/internal/redistest"
 	"github.com/comptech-lab/redis-wal/reach/snapshot"
 	"github.com/comptech-lab/redis-wal/wal"
@@ -175,14 +176,8 @@ func wait(t *testing.T, until func() bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for !until() {
-		select {
-		case <-ctx.Done():
-			t.Fatal("it does not come")
-		case <-tick.C:
-		}
+	if err := await.Yes(ctx, "the Redis that is filled", until); err != nil {
+		t.Fatal(err)
 	}
 }
 

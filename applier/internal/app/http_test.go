@@ -19,6 +19,7 @@ import (
 	"github.com/comptech-lab/redis-wal/applier/config"
 	"github.com/comptech-lab/redis-wal/applier/internal/sink"
 	"github.com/comptech-lab/redis-wal/applier/internal/sitetest"
+	"github.com/comptech-lab/redis-wal/internal/await"
 )
 
 // startApp runs an applier on a Kafka in memory and Sentinels that name the given primary, until the test ends.
@@ -59,15 +60,10 @@ func get(t *testing.T, h http.Handler, path string) (int, string) {
 
 func waitFor(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	again := time.NewTicker(5 * time.Millisecond)
-	defer again.Stop()
-	deadline := time.After(30 * time.Second)
-	for !condition() {
-		select {
-		case <-again.C:
-		case <-deadline:
-			t.Fatalf("%s: it did not come true", what)
-		}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	if err := await.Yes(ctx, what, condition); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -130,7 +130,7 @@ func reach(b *testing.B, c *redis.Client, partitions int32, n int64) (int64, tim
 func until(b *testing.B, what string, f func(ctx context.Context) (bool, error)) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	tick := time.NewTicker(2 * time.Millisecond)
+	tick := time.NewTicker(2 * time.Millisecond) // more often than package await asks: what it waits for is measured
 	defer tick.Stop()
 	for {
 		ok, err := f(ctx)

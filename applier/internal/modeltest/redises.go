@@ -8,11 +8,11 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"github.com/comptech-lab/redis-wal/applier/internal/sitetest"
+	"github.com/comptech-lab/redis-wal/internal/await"
 	"github.com/comptech-lab/redis-wal/wal"
 )
 
@@ -246,17 +246,5 @@ func (s *redises) positions(ctx context.Context, log string, partitions int32) (
 
 // poll calls f until it succeeds or ctx ends; then it returns f's last error.
 func poll(ctx context.Context, f func() error) error {
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := f()
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return err
-		case <-tick.C:
-		}
-	}
+	return await.True(ctx, "the model's site", func(context.Context) error { return f() })
 }

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/comptech-lab/redis-wal/lab/internal/await"
+	"github.com/comptech-lab/redis-wal/internal/await"
 	"github.com/comptech-lab/redis-wal/reach"
 	"github.com/comptech-lab/redis-wal/writer"
 	"github.com/comptech-lab/redis-wal/writer/drill"

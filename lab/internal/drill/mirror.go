@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/comptech-lab/redis-wal/lab/internal/await"
+	"github.com/comptech-lab/redis-wal/internal/await"
 	"github.com/comptech-lab/redis-wal/lab/internal/link"
 	"github.com/comptech-lab/redis-wal/lab/internal/realise"
 )

@@ -13,7 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/comptech-lab/redis-wal/lab/internal/await"
+	"github.com/comptech-lab/redis-wal/internal/await"
 	"github.com/comptech-lab/redis-wal/lab/internal/load"
 	"github.com/comptech-lab/redis-wal/lab/internal/model"
 	"github.com/comptech-lab/redis-wal/lab/internal/realise"

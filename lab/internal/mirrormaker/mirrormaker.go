@@ -21,7 +21,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/comptech-lab/redis-wal/lab/internal/await"
+	"github.com/comptech-lab/redis-wal/internal/await"
 	"github.com/comptech-lab/redis-wal/lab/internal/java"
 	"github.com/comptech-lab/redis-wal/lab/internal/mirror"
 	"github.com/comptech-lab/redis-wal/lab/internal/process"

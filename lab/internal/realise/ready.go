@@ -6,7 +6,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/comptech-lab/redis-wal/lab/internal/await"
+	"github.com/comptech-lab/redis-wal/internal/await"
 )
 
 // readyWithin is more than a pod takes on a busy machine; a pod that is not ready then says why in its log.

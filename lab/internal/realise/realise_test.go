@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/comptech-lab/redis-wal/lab/internal/await"
+	"github.com/comptech-lab/redis-wal/internal/await"
 	"github.com/comptech-lab/redis-wal/lab/internal/loopback"
 	"github.com/comptech-lab/redis-wal/lab/internal/manifest"
 	"github.com/comptech-lab/redis-wal/lab/internal/process"

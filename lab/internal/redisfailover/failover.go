@@ -16,7 +16,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/comptech-lab/redis-wal/lab/internal/await"
+	"github.com/comptech-lab/redis-wal/internal/await"
 	"github.com/comptech-lab/redis-wal/lab/internal/process"
 )
 

@@ -33,3 +33,15 @@ func True(ctx context.Context, what string, ask func(context.Context) error) err
 		}
 	}
 }
+
+// Yes asks until ask says so, as [True].
+func Yes(ctx context.Context, what string, ask func() bool) error {
+	return True(ctx, what, func(context.Context) error {
+		if !ask() {
+			return errNotYet
+		}
+		return nil
+	})
+}
+
+var errNotYet = errors.New("it is not so yet")
