@@ -54,6 +54,7 @@ type sentinelPods struct {
 	ImagePullPolicy           string                `json:"imagePullPolicy"`
 	ImagePullSecrets          []reference           `json:"imagePullSecrets,omitempty"`
 	Replicas                  int                   `json:"replicas"`
+	Command                   []string              `json:"command"`
 	CustomConfig              []string              `json:"customConfig"`
 	ServiceAccountName        string                `json:"serviceAccountName"`
 	Resources                 workload.Resources    `json:"resources"`

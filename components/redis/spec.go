@@ -62,6 +62,7 @@ func (a Args) spec() failover {
 			ImagePullPolicy:  a.Images.PullPolicy,
 			ImagePullSecrets: a.pullSecrets(),
 			Replicas:         a.Sentinel.Replicas,
+			Command:          sentinelCommand(),
 			CustomConfig: []string{
 				fmt.Sprintf("down-after-milliseconds %d", a.Sentinel.DownAfter.Milliseconds()),
 				fmt.Sprintf("failover-timeout %d", a.Sentinel.FailoverTimeout.Milliseconds()),
@@ -113,6 +114,14 @@ func (a Args) command() []pulumi.StringInput {
 		out = append(out, pulumi.String(w))
 	}
 	return out
+}
+
+// sentinelCommand starts a Sentinel that has no PUBLISH. Sentinels announce their primary to each other through the Redis that they watch, for which they need its
+// password, and besides to every address at which a Sentinel ever was, for which they need none. All of the operator's call their primary by one name, and a Sentinel takes
+// whatever primary of that name was announced with the highest epoch (sentinelProcessHelloMessage in sentinel.c). So an address that a Sentinel of another Redis had before
+// would be enough for this one to name the other's primary.
+func sentinelCommand() []string {
+	return []string{"redis-server", "/redis/sentinel.conf", "--sentinel", "--rename-command", "PUBLISH", ""}
 }
 
 // restart changes the pods' template with [Args.Restart], which is what the operator makes them anew for.

@@ -27,15 +27,21 @@ type process struct {
 // start runs what the container runs. Only the folders differ.
 func (s *site) start(t *testing.T, dir, port string) *process {
 	t.Helper()
-	container := s.redis(t).Spec.Template.Spec.Containers[0]
-	conf := filepath.Join(dir, "redis.conf")
-	if err := os.WriteFile(conf, []byte(s.configMap(t, "rfr-redis", "redis.conf")), 0o600); err != nil {
+	secret := s.one(t, "Secret", "redis-auth").Object["stringData"].(map[string]any)["password"].(string)
+	return run(t, s.redis(t).Spec.Template.Spec.Containers[0].Command, dir, "redis.conf", s.configMap(t, "rfr-redis", "redis.conf"), port, secret)
+}
+
+// run runs a command of a container with a configuration in a folder.
+func run(t *testing.T, command []string, dir, name, text, port, password string) *process {
+	t.Helper()
+	conf := filepath.Join(dir, name)
+	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	args := slices.Clone(container.Command)
+	args := slices.Clone(command)
 	for i, a := range args {
 		switch a {
-		case "/redis/redis.conf":
+		case "/redis/" + name:
 			args[i] = conf
 		case "/data":
 			args[i] = dir
@@ -51,8 +57,7 @@ func (s *site) start(t *testing.T, dir, port string) *process {
 		t.Fatalf("%v (make deps installs redis-server)", err)
 	}
 	t.Cleanup(func() { p.kill(); log.Close() })
-	secret := s.one(t, "Secret", "redis-auth").Object["stringData"].(map[string]any)["password"].(string)
-	p.client = redis.NewClient(&redis.Options{Addr: "127.0.0.1:" + port, Password: secret, MaxRetries: -1})
+	p.client = redis.NewClient(&redis.Options{Addr: "127.0.0.1:" + port, Password: password, MaxRetries: -1})
 	t.Cleanup(func() { _ = p.client.Close() })
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -129,5 +134,38 @@ func TestRedisRunsAsDeclared(t *testing.T) {
 	p = s.start(t, dir, strconv.Itoa(port))
 	if got, err := p.client.Get(ctx, "orders:42").Result(); got != "paid" || err != nil {
 		t.Errorf("after the loss of the node: got %q, %v, want paid", got, err)
+	}
+}
+
+// All Sentinels of the operator call their primary by one name. One at whose address a Sentinel of another Redis was before is told of the other's primary, by those who knew it:
+// without a password, for the operator gives Sentinels none. It must not believe them, from its first start and after every other one.
+func TestSentinelTakesNoAnnouncement(t *testing.T) {
+	t.Parallel()
+	s := operated(t, nil)
+	port := strconv.Itoa(freeport.Reserve(t))
+	command := append(slices.Clone(s.sentinels(t).Spec.Template.Spec.Containers[0].Command), "--port", port)
+	dir, conf := t.TempDir(), s.configMap(t, "rfs-redis", "sentinel.conf")
+	ctx := context.Background()
+	for _, start := range []string{"at its first start", "after it was started again"} {
+		p := run(t, command, dir, "sentinel.conf", conf, port, "")
+		own, err := p.client.Do(ctx, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", "mymaster").StringSlice()
+		if err != nil {
+			t.Fatal(err)
+		}
+		stranger := "192.0.2.1,26379," + strings.Repeat("0", 40) + ",7,mymaster,192.0.2.2,6379,7"
+		announced := p.client.Do(ctx, "PUBLISH", "__sentinel__:hello", stranger).Err()
+		now, err := p.client.Do(ctx, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", "mymaster").StringSlice()
+		if err != nil || !slices.Equal(own, now) || announced == nil {
+			t.Errorf("%s: it was told of another primary (%v), and names %v (%v), want %v", start, announced, now, err, own)
+		}
+		if err := p.client.Do(ctx, "SENTINEL", "SET", "mymaster", "down-after-milliseconds", "5000").Err(); err != nil { // as the operator does; its file is written
+			t.Error(err)
+		}
+		p.kill()
+		text, err := os.ReadFile(filepath.Join(dir, "sentinel.conf"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		conf = string(text) // what a container finds that is started again in its pod
 	}
 }
