@@ -55,6 +55,7 @@ type App struct {
 	producer  *kgo.Client
 	publisher *attest.Publisher
 	digests   *digests
+	heard     *heard
 	kafka     []kgo.Opt
 	listener  net.Listener
 	profiles  net.Listener // nil = none are served
@@ -64,6 +65,7 @@ type App struct {
 	root     context.Context         // of the workers
 	end      context.CancelCauseFunc // ends Run, with an error
 	startsAt time.Time               // when the log's first offsets were asked for last
+	expiryAt time.Time               // when the certificates were looked at last
 	// kafkaFailed is how often in a row Kafka did not answer the periodic look.
 	kafkaFailed int
 
@@ -134,6 +136,7 @@ func New(cfg config.Run, o Options) (_ *App, err error) {
 	a.sink = sink.New(redis)
 	a.closers = append(a.closers, a.sink.Close)
 	a.observer = a.sink.Observe()
+	a.heard = newHeard()
 	a.digests = &digests{app: a, signer: signer, runs: map[string]*digestRun{}, repairs: map[string]bool{}}
 	a.pace = &pace{limit: cfg.ReplicaBuffer, buffer: a.observer.ReplicaBuffer, slowed: func(held int64) {
 		a.metrics.slowed.Inc()

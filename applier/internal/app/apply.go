@@ -213,11 +213,14 @@ func (w *worker) applied(ctx context.Context, conn *sink.Conn, b *plan.Batch, re
 			"Redis refused a command inside the transaction: listed in the DLQ; more are counted in wal_refused_total", "offset", first.Op.Offset, "answer", first.Message)
 		w.refused = w.planners[0].Count(w.refused, refused)
 	}
-	w.reports.applied(ctx, b.To.Next, w.refusedCopies(b, refused))
+	copies := w.refusedCopies(b, refused)
+	w.app.metrics.dlq.Add(float64(len(copies)))
+	w.reports.applied(ctx, b.To.Next, copies)
 	if b.To.Next > w.alone {
 		w.alone = -1
 	}
 	w.app.metrics.batch(w.part, w.app.rules.Sites, b, len(refused), took)
+	w.clocksOf(b)
 	durable := w.app.cfg.WaitReplicas == 0
 	if b.Counts.Rewinds > 0 {
 		w.logger.Warn("a stream repeats what was decided before: the mirror was rewound, or made anew; records without wal-seq are applied again, and the next check tells",

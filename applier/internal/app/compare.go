@@ -12,6 +12,7 @@ import (
 func (a *App) compare() func(wal.Attestation) {
 	tracker := converge.NewTracker(a.rules.Sites)
 	return func(at wal.Attestation) {
+		a.heard.add(at, a.rules.Sites.Self)
 		changed := tracker.Add(at)
 		if !a.owns(at.Partition) {
 			return

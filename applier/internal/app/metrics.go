@@ -38,6 +38,16 @@ type metrics struct {
 	replLag     *metric.Gauge
 	linkUp      *metric.Gauge
 	redis       *metric.GaugeVec
+	position    *metric.GaugeVec
+	attested    *metric.GaugeVec
+	barrier     *metric.GaugeVec
+	peerHalted  *metric.GaugeVec
+	dlq         *metric.Counter
+	ahead       *metric.Counter
+	behind      *metric.Counter
+	memory      *metric.Gauge
+	maxMemory   *metric.Gauge
+	expiry      *metric.GaugeVec
 
 	mu      sync.Mutex
 	version string
@@ -71,6 +81,16 @@ func newMetrics(version string) *metrics {
 	m.replLag = gauge("redis_replication_lag_bytes", "Replication offset of the primary minus that of its farthest replica.")
 	m.linkUp = gauge("redis_master_link_up", "Replicas whose link to the primary is up.")
 	m.redis = gaugeVec("wal_build_info", "1, with the versions of the applier and of the primary.", "applier", "redis")
+	m.position = gaugeVec("wal_position", "Next offset to be decided, by owned partition.", "partition")
+	m.attested = gaugeVec("wal_attested_timestamp_seconds", "When a site (origin) attested last, as heard here, by owned partition; not before this applier began to listen.", "partition", "origin")
+	m.barrier = gaugeVec("wal_barrier_timestamp_seconds", "When the newest barrier was appended that this site has decided, by owned partition and origin site; none until one was decided since this applier began to listen.", "partition", "origin")
+	m.peerHalted = gaugeVec("wal_peer_halted", "1 if the newest attestation of the peer says that the partition is halted there, by owned partition.", "partition")
+	m.dlq = counter("wal_dlq_total", "Copies that were written to the DLQ: poison, refused, late and unconfirmed.")
+	m.ahead = counter("wal_clock_ahead_total", "Executed records whose timestamp was more than 10 s ahead of this applier's clock.")
+	m.behind = counter("wal_clock_behind_total", "Executed records whose timestamp was more than 5 min before that of a barrier before them in their stream.")
+	m.memory = gauge("wal_redis_memory_bytes", "Memory that the primary uses (used_memory).")
+	m.maxMemory = gauge("wal_redis_memory_limit_bytes", "Memory that the primary may use (maxmemory); 0 = no limit.")
+	m.expiry = gaugeVec("wal_certificate_expiry_timestamp_seconds", "When the first certificate in a mounted file ends, by file: kafka-ca, kafka-cert, redis-ca, redis-cert.", "file")
 	return m
 }
 
@@ -91,6 +111,7 @@ func (m *metrics) batch(part int32, sites wal.Sites, b *plan.Batch, refused int,
 	m.duplicate.Add(float64(b.Counts.Repeats))
 	m.late.Add(float64(b.Counts.Late))
 	m.rewinds.Add(float64(b.Counts.Rewinds))
+	m.dlq.Add(float64(len(b.Copies)))
 	m.expired.Add(float64(b.Counts.Expired))
 	m.apply.Observe(took.Seconds())
 	m.records.Observe(float64(b.Counts.Records))
@@ -108,7 +129,7 @@ func (m *metrics) unhalt(part int32) {
 // forget removes what is shown of a partition that another applier owns now.
 func (m *metrics) forget(part int32) {
 	label := metric.Labels{"partition": strconv.Itoa(int(part))}
-	for _, v := range []*metric.GaugeVec{m.lag, m.lagTime, m.halted, m.converged, m.epoch, m.open} {
+	for _, v := range []*metric.GaugeVec{m.lag, m.lagTime, m.halted, m.converged, m.epoch, m.open, m.position, m.attested, m.barrier, m.peerHalted} {
 		v.DeletePartialMatch(label)
 	}
 }

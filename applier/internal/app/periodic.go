@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/comptech-lab/redis-wal/applier/internal/attest"
+	"github.com/comptech-lab/redis-wal/applier/internal/metric"
+	"github.com/comptech-lab/redis-wal/applier/internal/mounted"
 	"github.com/comptech-lab/redis-wal/applier/kafka"
 	"github.com/comptech-lab/redis-wal/wal"
 )
@@ -52,6 +54,12 @@ func (a *App) commit(ctx context.Context) error {
 func (a *App) look(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, commitInterval)
 	defer cancel()
+	a.certificates()
+	for _, r := range a.list() {
+		if a.owns(r.part) {
+			a.heard.show(a.metrics, a.rules.Sites, r.part)
+		}
+	}
 	ends, err := a.source.StableEnds(ctx)
 	if err == nil {
 		err = a.starts(ctx)
@@ -84,6 +92,39 @@ func (a *App) look(ctx context.Context) {
 		a.logger.Info("the primary answers again")
 	}
 	a.replicas(info)
+	if info, err := a.observer.Info(ctx, "memory"); err == nil { // else the next look says what is wrong
+		a.memory(info)
+	}
+}
+
+// memory reads INFO memory of the primary.
+func (a *App) memory(info map[string]string) {
+	for name, g := range map[string]*metric.Gauge{"used_memory": a.metrics.memory, "maxmemory": a.metrics.maxMemory} {
+		if n, err := strconv.ParseFloat(info[name], 64); err == nil {
+			g.Set(n)
+		}
+	}
+}
+
+// certificates shows when those end that are mounted. They may be renewed at any time.
+func (a *App) certificates() {
+	if time.Since(a.expiryAt) < startsInterval {
+		return
+	}
+	a.expiryAt = time.Now()
+	for name, file := range map[string]string{
+		"kafka-ca": a.cfg.Kafka.CAFile, "kafka-cert": a.cfg.Kafka.CertFile, "redis-ca": a.cfg.RedisCAFile, "redis-cert": a.cfg.RedisCertFile,
+	} {
+		if file == "" {
+			continue
+		}
+		at, err := mounted.Expiry(file)
+		if err != nil { // whoever needs the file says so too
+			a.once.log(a.logger, slog.LevelWarn, "expiry "+name, err.Error(), "not known when a certificate ends", "file", file, "error", err)
+			continue
+		}
+		a.metrics.expiry.WithLabelValues(name).Set(float64(at.Unix()))
+	}
 }
 
 // startsInterval is how often the log's first offsets are asked for: retention moves them slowly.
@@ -140,6 +181,7 @@ func (a *App) measure(ends map[int32]int64) {
 		label := strconv.Itoa(int(r.part))
 		a.metrics.lag.WithLabelValues(label).Set(float64(lag))
 		a.metrics.lagTime.WithLabelValues(label).Set(age)
+		a.metrics.position.WithLabelValues(label).Set(float64(p.Next))
 		a.metrics.epoch.WithLabelValues(label).Set(float64(p.Epoch.Generation))
 		for _, o := range wal.Origins {
 			open := 0.0
@@ -179,6 +221,7 @@ func (a *App) replicas(info map[string]string) {
 func (a *App) follow(ctx context.Context) {
 	defer a.digests.wg.Wait()
 	since := time.Now().Add(-2*a.cfg.BarrierInterval - time.Minute) // enough to find the latest barriers of both sites
+	a.heard.begin(since)
 	if err := attest.Follow(ctx, a.kafka, a.cfg.Log, since, a.logger, a.compare(), a.digests.asked(ctx)); err != nil {
 		a.logger.Error("attestations are not compared", "error", err)
 	}

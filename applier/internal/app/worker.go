@@ -54,6 +54,8 @@ type worker struct {
 	broken *wal.HaltError
 
 	looks looks // keys that deep checks want to see at barriers
+	// stamps are those of the newest barriers decided, by origin, ms since 1970; 0 = none since this applier owns the partition.
+	stamps [2]int64
 
 	mu          sync.Mutex
 	lookedFor   time.Time    // when a barrier was appended for a look last
@@ -184,6 +186,7 @@ func (w *worker) unconfirmed(ctx context.Context, from wal.Checkpoint) error {
 			return err
 		}
 		w.app.metrics.unconfirmed.Inc()
+		w.app.metrics.dlq.Inc()
 	}
 	w.reports.confirmed(from.Next)
 	return nil
