@@ -22,11 +22,12 @@ func runDrill(ctx context.Context, flags *flag.FlagSet, args []string, stdout, s
 	only := flags.String("only", "", "the `names` of the drills to run, with commas between; empty = all")
 	brief := flags.Bool("short", false, "only those that need no Java and end soon")
 	keep := flags.Bool("keep", false, "keep the state folders with the logs")
+	alerts := flags.Bool("alerts", false, "only those that are about the alerts, with a Prometheus that must have each fire in its drill and in no other")
 	page := flags.String("page", "", "the `file` that the results are written to; empty = none")
 	if flags.Parse(args) != nil || flags.NArg() > 0 {
 		return exitUsage
 	}
-	drills, err := chosen(*only, *brief)
+	drills, err := chosen(*only, *brief, *alerts)
 	if err != nil {
 		fmt.Fprintf(stderr, "lab drill: %v\n", err)
 		return exitUsage
@@ -34,9 +35,16 @@ func runDrill(ctx context.Context, flags *flag.FlagSet, args []string, stdout, s
 	began := time.Now()
 	var rows []drill.Row
 	var pageErr error
+	var eyes *watched
+	if *alerts {
+		eyes = &watched{stdout: stdout}
+	}
 	err = drill.All(ctx, drills, func(ctx context.Context, needs drill.Needs) (*sites.Sites, string, func() error, error) {
-		return drillLab(ctx, needs, *keep, stdout)
+		return drillLab(ctx, needs, *keep, eyes, stdout)
 	}, func(r drill.Row) {
+		if eyes != nil {
+			eyes.judge(ctx, &r)
+		}
 		rows = append(rows, r)
 		fmt.Fprintln(stdout, r.Line())
 		if *page != "" { // after each, so that what was measured is not lost with a run that is ended
@@ -68,8 +76,11 @@ func writePage(path string, rows []drill.Row, began time.Time) error {
 }
 
 // chosen are the drills that the flags name.
-func chosen(only string, brief bool) ([]drill.Drill, error) {
+func chosen(only string, brief, alerts bool) ([]drill.Drill, error) {
 	all := drill.List()
+	if alerts {
+		all = slices.DeleteFunc(append(all, drill.Lasting()...), func(d drill.Drill) bool { return alertDrills[d.Name] == nil })
+	}
 	if only == "" {
 		return slices.DeleteFunc(all, func(d drill.Drill) bool { return brief && !d.Short }), nil
 	}
@@ -93,12 +104,15 @@ var drillChanges = []program.Change{
 }
 
 // drillLab brings a lab up for drills. What it prints on the way is shown if it fails.
-func drillLab(ctx context.Context, needs drill.Needs, keep bool, stdout io.Writer) (_ *sites.Sites, _ string, _ func() error, err error) {
+func drillLab(ctx context.Context, needs drill.Needs, keep bool, eyes *watched, stdout io.Writer) (_ *sites.Sites, _ string, _ func() error, err error) {
 	dir, err := os.MkdirTemp("", "redis-wal-drill-")
 	if err != nil {
 		return nil, "", nil, err
 	}
 	with := &making{kafka: kafkaEmbedded, mirror: asDeclared, more: drillChanges}
+	if eyes != nil {
+		with.more = alertChanges
+	}
 	if needs.Real {
 		with.kafka, with.mirror = kafkaReal, exactlyOnce
 	}
@@ -111,11 +125,17 @@ func drillLab(ctx context.Context, needs drill.Needs, keep bool, stdout io.Write
 		fmt.Fprint(stdout, words.String())
 		return nil, "", nil, errors.Join(err, saveLogs(dir, stdout), os.RemoveAll(dir))
 	}
-	return s, dir, func() error {
+	end := func() error {
 		if keep {
 			fmt.Fprintf(stdout, "logs are in %s\n", dir)
 			return stop()
 		}
 		return errors.Join(stop(), os.RemoveAll(dir))
-	}, nil
+	}
+	if eyes != nil {
+		if err := eyes.start(ctx, s, dir); err != nil {
+			return nil, "", nil, errors.Join(err, end())
+		}
+	}
+	return s, dir, end, nil
 }

@@ -1,5 +1,5 @@
-// Package monitoring declares what Prometheus' operator reads: where the metrics of a site are. Each monitor stands in the
-// namespace of the pods that it is about, so that Prometheus needs no right to look elsewhere than there.
+// Package monitoring declares what Prometheus' operator reads: where the metrics of a site are, and what to alert on; and the dashboard for Grafana. Each monitor stands in
+// the namespace of the pods that it is about, so that Prometheus needs no right to look elsewhere than there.
 package monitoring
 
 import (
@@ -7,9 +7,12 @@ import (
 	"fmt"
 	"slices"
 
+	corev1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/core/v1"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"github.com/comptech-lab/redis-wal/components/internal/kube"
+	"github.com/comptech-lab/redis-wal/components/monitoring/alert"
+	"github.com/comptech-lab/redis-wal/components/monitoring/dashboard"
 	"github.com/comptech-lab/redis-wal/components/workload"
 )
 
@@ -27,6 +30,8 @@ type Args struct {
 	Redis Target
 	// Mirror are the workers of the mirror.
 	Mirror Target
+	// Site is what the alerts go by. Its names are labels of every metric.
+	Site alert.Site
 }
 
 // Target is something with metrics.
@@ -73,6 +78,9 @@ func (a Args) validate() error {
 			errs = append(errs, fmt.Errorf("argument %s needs Name, Pods (namespace and labels) and Port", t.field))
 		}
 	}
+	if a.Site.Name == "" || a.Site.Peer == "" || a.Site.Log == "" || a.Site.Partitions < 1 || a.Site.Retention <= 0 {
+		errs = append(errs, errors.New("argument Site needs Name, Peer, Log, Partitions and Retention"))
+	}
 	return errors.Join(errs...)
 }
 
@@ -94,28 +102,54 @@ type selector struct {
 }
 
 type endpoint struct {
-	Port string `json:"port"`
+	Port        string       `json:"port"`
+	Relabelings []relabeling `json:"relabelings"`
+}
+
+// relabeling sets a label of the target.
+type relabeling struct {
+	TargetLabel string `json:"targetLabel"`
+	Replacement string `json:"replacement"`
+}
+
+type prometheusRule struct {
+	Groups []alert.Group `json:"groups"`
 }
 
 func (m *Monitoring) build(ctx *pulumi.Context, name string, args Args) error {
+	object := func(t Target) kube.Object {
+		return kube.Object{Name: t.Name, Namespace: t.Pods.Namespace, Labels: kube.With(kube.Labels(t.Name, "monitoring"), args.Labels)}
+	}
 	declare := func(suffix, kind string, t Target, spec any) error {
-		object := kube.Object{
-			Name: t.Name, Namespace: t.Pods.Namespace,
-			Labels: kube.With(kube.Labels(t.Name, "monitoring"), args.Labels),
-		}
+		object := object(t)
 		_, err := kube.NewCustomResource(ctx, name+"-"+suffix, kube.PrometheusVersion, kind, object, spec, pulumi.Parent(m))
 		return err
 	}
-	pods := func(t Target) podMonitor {
-		return podMonitor{
-			Selector: selector{t.Pods.PodLabels}, PodMetricsEndpoints: []endpoint{{Port: t.Port}}, PodTargetLabels: t.Keep,
-		}
+	port := func(t Target, part string) []endpoint {
+		return []endpoint{{Port: t.Port, Relabelings: []relabeling{
+			{alert.SiteLabel, args.Site.Name}, {alert.LogLabel, args.Site.Log}, {alert.PartLabel, part},
+		}}}
 	}
+	pods := func(t Target, part string) podMonitor {
+		return podMonitor{Selector: selector{t.Pods.PodLabels}, PodMetricsEndpoints: port(t, part), PodTargetLabels: t.Keep}
+	}
+	board, err := dashboard.JSON(args.Site.Name, args.Site.Log)
+	if err != nil {
+		return err
+	}
+	shown := object(args.Applier)
+	shown.Name += "-dashboard"
+	shown.Labels = kube.With(shown.Labels, map[string]string{dashboard.Label: "1"})
+	_, err = corev1.NewConfigMap(ctx, name+"-dashboard", &corev1.ConfigMapArgs{
+		Metadata: shown.Meta(), Data: pulumi.StringMap{dashboard.File(args.Site.Name, args.Site.Log): pulumi.String(board)},
+	}, pulumi.Parent(m))
 	return errors.Join(
+		err,
+		declare("alerts", "PrometheusRule", args.Applier, prometheusRule{[]alert.Group{alert.Of(args.Site)}}),
 		declare("applier", "ServiceMonitor", args.Applier, serviceMonitor{
-			Selector: selector{args.Applier.Pods.PodLabels}, Endpoints: []endpoint{{Port: args.Applier.Port}},
+			Selector: selector{args.Applier.Pods.PodLabels}, Endpoints: port(args.Applier, alert.Applier),
 		}),
-		declare("redis", "PodMonitor", args.Redis, pods(args.Redis)),
-		declare("mirror", "PodMonitor", args.Mirror, pods(args.Mirror)),
+		declare("redis", "PodMonitor", args.Redis, pods(args.Redis, alert.Redis)),
+		declare("mirror", "PodMonitor", args.Mirror, pods(args.Mirror, alert.Mirror)),
 	)
 }

@@ -230,9 +230,9 @@ type Storage struct {
 // Monitoring declares what Prometheus' operator reads.
 type Monitoring struct {
 	// Enabled says whether monitors are declared for the appliers, for Redis and its Sentinels, and for the mirror, which then
-	// offers metrics. Prometheus' operator must be installed.
+	// offers metrics, and alerts and a dashboard (docs/monitoring.md). Prometheus' operator must be installed.
 	Enabled bool `json:"enabled"`
-	// Labels are the labels by which Prometheus finds its monitors.
+	// Labels are the labels by which Prometheus finds its monitors and rules.
 	Labels map[string]string `json:"labels"`
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/comptech-lab/redis-wal/components/kafkauser"
 	"github.com/comptech-lab/redis-wal/components/mirror"
 	"github.com/comptech-lab/redis-wal/components/monitoring"
+	"github.com/comptech-lab/redis-wal/components/monitoring/alert"
 	"github.com/comptech-lab/redis-wal/components/redis"
 	"github.com/comptech-lab/redis-wal/components/storage"
 	"github.com/comptech-lab/redis-wal/components/takeover"
@@ -157,6 +158,9 @@ func (a Args) monitoring() monitoring.Args {
 	names := NamesOf(a)
 	return monitoring.Args{
 		Labels: a.Monitoring.Labels,
+		Site: alert.Site{
+			Name: a.Name, Peer: a.Peer, Log: names.Log, Partitions: a.Log.Partitions, Replicas: a.Redis.Replicas - 1, Retention: a.Log.Retention,
+		},
 		Applier: monitoring.Target{
 			Name: names.Applier, Port: applier.PortName,
 			Pods: workload.Pods{Namespace: a.Namespace.Name, PodLabels: applier.PodLabels(names.Applier)},

@@ -268,9 +268,13 @@ func TestAlertsLeadToTheRunbook(t *testing.T) {
 		sections[anchor(string(text[m[2]:m[3]]))] = string(text[m[1]:end])
 	}
 	for _, r := range alert.Rules(dc()) {
-		section, ok := sections[r.Anchor]
+		page, to, _ := strings.Cut(r.Annotations()["runbook_url"], "#")
+		if page != alert.Runbook {
+			t.Errorf("%s leads to %s", r.Name, page)
+		}
+		section, ok := sections[to]
 		if !ok {
-			t.Errorf("%s leads to #%s, which is not in the runbook", r.Name, r.Anchor)
+			t.Errorf("%s leads to #%s, which is not in the runbook", r.Name, to)
 			continue
 		}
 		if !strings.Contains(section, "`"+r.Name+"`") {
@@ -308,4 +312,31 @@ func TestAlertsUseMetricsThatTheApplierHas(t *testing.T) {
 			}
 		}
 	}
+}
+
+// The page for people is made of the same.
+func TestPageOfAlerts(t *testing.T) {
+	t.Parallel()
+	var table strings.Builder
+	table.WriteString("| alert | severity | for | what it says |\n|---|---|---|---|\n")
+	for _, r := range alert.Rules(dc()) {
+		wait := "at once"
+		if r.For > 0 {
+			wait = strings.TrimSuffix(r.For.String(), "0s")
+		}
+		summary := strings.NewReplacer("{{ $labels.", "*", "{{ $value | humanizeDuration }}", "*time*", "{{ $value | humanizePercentage }}", "*share*",
+			"{{ $value | humanize1024 }}B", "*bytes*", "{{ $value }}", "*n*", " }}", "*").Replace(r.Summary)
+		fmt.Fprintf(&table, "| [`%s`](runbook.md#%s) | %s | %s | %s |\n", r.Name, r.Anchor, r.Severity, wait, summary)
+	}
+	const path, begin, end = "../../../docs/monitoring.md", "<!-- alerts: written by make golden -->\n", "<!-- end of alerts -->\n"
+	old, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, ok := strings.Cut(string(old), begin)
+	_, after, ok2 := strings.Cut(rest, end)
+	if !ok || !ok2 {
+		t.Fatalf("%s: the marks %q and %q are gone", path, begin, end)
+	}
+	golden.Compare(t, path, before+begin+table.String()+end+after)
 }

@@ -1,0 +1,131 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/comptech-lab/redis-wal/components/monitoring/alert"
+	"github.com/comptech-lab/redis-wal/components/monitoring/dashboard"
+	"github.com/comptech-lab/redis-wal/lab/internal/await"
+	"github.com/comptech-lab/redis-wal/lab/internal/drill"
+	"github.com/comptech-lab/redis-wal/lab/internal/program"
+	"github.com/comptech-lab/redis-wal/lab/internal/prometheus"
+	"github.com/comptech-lab/redis-wal/lab/internal/sites"
+)
+
+// The alerts' times are divided by speed in a drill, so that a minute takes ten seconds.
+const speed = 6
+
+// alertRetention is the log's retention that the rules go by in a drill; the topic keeps its own.
+const alertRetention = 80 * time.Second
+
+// alertChanges are beside [drillChanges]: barriers as often as the rules are quicker.
+var alertChanges = []program.Change{
+	{Path: "applier.env", Value: map[string]any{"APPLIER_HALT_CONFIRM": "3s", "APPLIER_BARRIER_INTERVAL": "1s"}},
+	{Path: "check.timeout", Value: "30s"},
+}
+
+// alertDrills are the drills that tell whether the alerts are right, and what must fire in each: site/alert. Nothing else may.
+var alertDrills = map[string][]string{
+	"kill-primary":     {"dc/RedisWalFailover"},
+	"big-record":       {"dc/RedisWalDLQ", "dr/RedisWalDLQ"},
+	"clock-off":        {"dc/RedisWalProducerClock", "dr/RedisWalProducerClock"},
+	"cut-both":         {"dc/RedisWalAttestationMissing", "dc/RedisWalMirrorRetention", "dr/RedisWalAttestationMissing", "dr/RedisWalMirrorRetention"},
+	"stale-writer":     {"dc/RedisWalFenced", "dr/RedisWalFenced"},
+	"added-partitions": {"dr/RedisWalHalted"},
+	"retention-passes": {"dc/RedisWalDiverged", "dr/RedisWalDiverged"},
+	"no-applier":       {"dc/RedisWalAttestationMissing", "dr/RedisWalUnowned"},
+	"replica-away":     {"dc/RedisWalReplicaLink"},
+	"stands-still":     {"dc/RedisWalMemory", "dc/RedisWalNoProgress", "dr/RedisWalAttestationMissing"},
+}
+
+// watched is a lab that a Prometheus looks at.
+type watched struct {
+	server *prometheus.Server
+	stdout io.Writer
+	asked  bool
+}
+
+// watchLab starts it.
+func (w *watched) start(ctx context.Context, s *sites.Sites, dir string) error {
+	var rules []alert.Site
+	var targets []prometheus.Target
+	names := s.Names()
+	for i, site := range names {
+		d := s.Declared(site)
+		rules = append(rules, alert.Site{
+			Name: site, Peer: names[1-i], Log: d.Log, Partitions: int(d.Partitions), Replicas: len(s.Redis(site).Redis()) - 1,
+			Retention: alertRetention, Speed: speed,
+		})
+		for _, p := range s.Pods(site) {
+			if p.URL != "" {
+				targets = append(targets, prometheus.Target{Site: site, Log: d.Log, URL: p.URL})
+			}
+		}
+	}
+	ip, err := s.Block.Next()
+	if err != nil {
+		return err
+	}
+	w.server, err = prometheus.Start(ctx, s.Group, ip, dir, rules, targets)
+	return err
+}
+
+// settled waits until a drill can begin: no alert fires but those that look back.
+func (w *watched) settled(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, 3*time.Minute, fmt.Errorf("alerts still fire"))
+	defer cancel()
+	return await.True(ctx, "no alert", func(ctx context.Context) error {
+		fired, err := w.server.Query(ctx, `ALERTS{alertstate="firing"}`)
+		if err == nil && len(fired) > 0 {
+			err = fmt.Errorf("%v fire", fired)
+		}
+		return err
+	})
+}
+
+// judge holds what fired in a drill against what must.
+func (w *watched) judge(ctx context.Context, r *drill.Row) {
+	end := time.Now()
+	fired, err := w.server.Fired(ctx, end.Add(-r.Took), end)
+	if err != nil {
+		r.Failures = append(r.Failures, err.Error())
+		return
+	}
+	fmt.Fprintf(w.stdout, "%19sfired: %s\n", "", strings.Join(fired, ", "))
+	if want, ok := alertDrills[r.Drill.Name]; ok && !slices.Equal(fired, want) {
+		r.Failures = append(r.Failures, fmt.Sprintf("alerts: %q fired, want %q", fired, want))
+	}
+	if !w.asked {
+		w.asked = true
+		r.Failures = append(r.Failures, w.dashboard(ctx)...)
+	}
+}
+
+// dashboard runs every query of the dashboard, and returns those that are wrong: without a series, or unreadable.
+func (w *watched) dashboard(ctx context.Context) (wrong []string) {
+	n, without := 0, 0
+	for _, row := range dashboard.Rows() {
+		for _, p := range row.Panels {
+			for _, q := range p.Queries {
+				expr := strings.NewReplacer("$site", ".*", "$log", ".*", "$__rate_interval", "30s").Replace(q.Expr)
+				series, err := w.server.Query(ctx, expr)
+				n++
+				switch {
+				case err != nil:
+					wrong = append(wrong, fmt.Sprintf("dashboard: %s / %s: %v", row.Title, p.Title, err))
+				case q.Exporter || q.Rare:
+					without++
+				case len(series) == 0:
+					wrong = append(wrong, fmt.Sprintf("dashboard: %s / %s has no series: %s", row.Title, p.Title, expr))
+				}
+			}
+		}
+	}
+	fmt.Fprintf(w.stdout, "%19sdashboard: %d queries, %d of them need an exporter or a fault\n", "", n, without)
+	return wrong
+}
