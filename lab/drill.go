@@ -80,6 +80,9 @@ func chosen(only string, brief, alerts bool) ([]drill.Drill, error) {
 	all := drill.List()
 	if alerts {
 		all = slices.DeleteFunc(append(all, drill.Lasting()...), func(d drill.Drill) bool { return alertDrills[d.Name] == nil })
+		for i := range all {
+			all[i].Needs.Careful = true
+		}
 	}
 	if only == "" {
 		return slices.DeleteFunc(all, func(d drill.Drill) bool { return brief && !d.Short }), nil

@@ -56,9 +56,28 @@ func TestMonitorsFindTheirTargets(t *testing.T) {
 	if got := field(mirror.Object, "spec", "metricsConfig", "type"); got != "strimziMetricsReporter" {
 		t.Errorf("the mirror has metrics %v, want Strimzi's reporter", got)
 	}
+	board := declared(t, g, "ConfigMap", "redis-applier-dashboard")
+	if got := field(board.Object, "metadata", "labels", "grafana_dashboard"); got != "1" {
+		t.Errorf("the dashboard has the label grafana_dashboard=%v, Grafana's sidecar looks for 1", got)
+	}
+	rule := declared(t, g, "PrometheusRule", "redis-applier")
 	for _, r := range g.Objects() {
-		if !strings.HasSuffix(r.Kind(), "Monitor") {
+		if !strings.HasSuffix(r.Kind(), "Monitor") && r.Kind() != "PrometheusRule" {
 			continue
+		}
+		// What the rules select by is what the monitors set.
+		for _, list := range []string{"endpoints", "podMetricsEndpoints"} {
+			endpoints, _ := field(r.Object, "spec", list).([]any)
+			for _, e := range endpoints {
+				set := map[string]string{}
+				for _, l := range elements(field(e, "relabelings")) {
+					set[fmt.Sprint(field(l, "targetLabel"))] = fmt.Sprint(field(l, "replacement"))
+				}
+				part := map[string]string{"ServiceMonitor redis-applier": "applier", "PodMonitor redis": "redis", "PodMonitor redis-writes-mirror": "mirror"}[r.Kind()+" "+r.Meta("name")]
+				if want := map[string]string{"site": a.Name, "log": "redis-writes", "part": part}; !maps.Equal(set, want) {
+					t.Errorf("%s %s sets the labels %v, want %v", r.Kind(), r.Meta("name"), set, want)
+				}
+			}
 		}
 		want := "data"
 		if r.Meta("name") == "redis-writes-mirror" {
@@ -71,16 +90,25 @@ func TestMonitorsFindTheirTargets(t *testing.T) {
 			t.Errorf("%s %s has label release=%v, want prometheus", r.Kind(), r.Meta("name"), got)
 		}
 	}
+	selects := fmt.Sprintf("{site=%q,log=%q,part=%q", a.Name, "redis-writes", "applier")
+	if text := fmt.Sprint(field(rule.Object, "spec")); !strings.Contains(text, selects) {
+		t.Errorf("no rule selects %s", selects)
+	}
 	a.Monitoring = site.Monitoring{}
 	g = run(t, map[string]site.Args{"x": a})
 	for _, r := range g.Objects() {
-		if strings.HasSuffix(r.Kind(), "Monitor") {
+		if strings.HasSuffix(r.Kind(), "Monitor") || r.Kind() == "PrometheusRule" || strings.HasSuffix(r.Meta("name"), "-dashboard") {
 			t.Errorf("%s %s is declared, but monitoring is off", r.Kind(), r.Meta("name"))
 		}
 	}
 	if got := field(declared(t, g, "KafkaMirrorMaker2", "redis-writes-mirror").Object, "spec", "metricsConfig"); got != nil {
 		t.Errorf("the mirror has metrics %v, but monitoring is off", got)
 	}
+}
+
+func elements(v any) []any {
+	list, _ := v.([]any)
+	return list
 }
 
 // With a registry of its own, a company's cluster reaches no other: every image is pulled from there, with its secrets.

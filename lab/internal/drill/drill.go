@@ -20,6 +20,8 @@ type Needs struct {
 	AtLeastOnce bool
 	// Writer has one site be the writer, and the applications follow it; otherwise both streams are open, and both sites are written.
 	Writer bool
+	// Careful has the applications make no mistakes, so that the DLQ stays empty.
+	Careful bool
 }
 
 func (n Needs) String() string {

@@ -50,6 +50,7 @@ func open(ctx context.Context, up Up, needs Needs) (_ *stage, err error) {
 	if st.load, err = newTraffic(st.sites); err != nil {
 		return st, err
 	}
+	st.load.mix.Careful = needs.Careful
 	ip, err := st.sites.Block.Next()
 	if err != nil {
 		return st, err
