@@ -74,6 +74,10 @@ drill: deps ## break the system on purpose, one fault at a time, on both Kafkas,
 drill-short: deps ## the drills that need no Java and end soon
 	go run ./lab drill -short
 
+.PHONY: drill-alerts
+drill-alerts: deps ## faults with a real Prometheus beside them: each alert must fire in its drill and in no other
+	go run ./lab drill -alerts
+
 .PHONY: client-deps
 client-deps: ## install the clients of docs/clients.md that the tests run (Debian: kcat, a JDK, Python with venv)
 	@missing=; \

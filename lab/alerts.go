@@ -20,10 +20,10 @@ import (
 const speed = 6
 
 // patience is how long an alert may come after its drill: longer than the slowest waits.
-const patience = 20 * time.Second
+const patience = 15 * time.Second
 
 // alertRetention is the log's retention that the rules go by in a drill; the topic keeps its own.
-const alertRetention = 80 * time.Second
+const alertRetention = 160 * time.Second
 
 // alertChanges are beside [drillChanges]: barriers as often as the rules are quicker.
 var alertChanges = []program.Change{
@@ -36,7 +36,7 @@ var alertDrills = map[string][]string{
 	"kill-primary":     {"dc/RedisWalFailover", "dc/RedisWalReplicaLink"}, // the pod is back after more than ten seconds
 	"big-record":       {"dc/RedisWalDLQ", "dr/RedisWalDLQ"},
 	"clock-off":        {"dc/RedisWalProducerClock", "dr/RedisWalProducerClock"},
-	"cut-both":         {"dc/RedisWalAttestationMissing", "dc/RedisWalMirrorRetention", "dr/RedisWalAttestationMissing", "dr/RedisWalMirrorRetention"},
+	"cut-long":         {"dc/RedisWalAttestationMissing", "dc/RedisWalMirrorRetention", "dr/RedisWalAttestationMissing", "dr/RedisWalMirrorRetention"},
 	"stale-writer":     {"dc/RedisWalFenced", "dr/RedisWalFenced"},
 	"added-partitions": {"dr/RedisWalHalted"},
 	"retention-passes": {"dc/RedisWalDiverged", "dr/RedisWalDiverged"},

@@ -12,6 +12,7 @@ func Lasting() []Drill {
 	return []Drill{
 		{Name: "replica-away", Fault: "SIGSTOP to a replica of Redis for 40 s", Run: replicaAway},
 		{Name: "stands-still", Fault: "maxmemory set below what Redis uses, for 70 s", Run: standsStill},
+		{Name: "cut-long", Fault: "the network between the sites drops everything for 105 s", Run: cut(true, 105*time.Second)},
 		{Name: "no-applier", Fault: "SIGSTOP to all appliers of the peer for 45 s", Run: noApplier},
 	}
 }
