@@ -113,7 +113,7 @@ func (a *App) certificates() {
 	}
 	a.expiryAt = time.Now()
 	for name, file := range map[string]string{
-		"kafka-ca": a.cfg.Kafka.CAFile, "kafka-cert": a.cfg.Kafka.CertFile, "redis-ca": a.cfg.RedisCAFile, "redis-cert": a.cfg.RedisCertFile,
+		"kafka-ca": a.cfg.CAFile, "kafka-cert": a.cfg.CertFile, "redis-ca": a.cfg.RedisCAFile, "redis-cert": a.cfg.RedisCertFile,
 	} {
 		if file == "" {
 			continue
