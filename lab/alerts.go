@@ -41,6 +41,7 @@ var alertDrills = map[string][]string{
 	"stale-writer":     {"dc/RedisWalDLQ", "dc/RedisWalFenced", "dr/RedisWalDLQ", "dr/RedisWalFenced"},
 	"added-partitions": {"dr/RedisWalHalted"},
 	"retention-passes": {"dc/RedisWalDiverged", "dr/RedisWalDiverged"},
+	"half-cutover":     {"dc/RedisWalNobodyWrites", "dr/RedisWalNobodyWrites"},
 	"no-applier":       {"dc/RedisWalAttestationMissing", "dr/RedisWalUnowned"},
 	"replica-away":     {"dc/RedisWalReplicaLink"},
 	"stands-still":     {"dc/RedisWalMemory", "dc/RedisWalNoProgress", "dr/RedisWalAttestationMissing"},

@@ -3,8 +3,12 @@ package drill
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 	"syscall"
 	"time"
+
+	"github.com/comptech-lab/redis-wal/writer"
 )
 
 // Lasting are faults that last longer than those of [List], so that alerts that wait before they fire do fire.
@@ -14,6 +18,7 @@ func Lasting() []Drill {
 		{Name: "stands-still", Fault: "maxmemory set below what Redis uses, for 70 s", Run: standsStill},
 		{Name: "cut-long", Fault: "the network between the sites drops everything for 105 s", Run: cut(true, 105*time.Second)},
 		{Name: "no-applier", Fault: "SIGSTOP to all appliers of the peer for 45 s", Run: noApplier},
+		{Name: "half-cutover", Fault: "a planned cutover that ends with its terminal between seal and activate, and is gone on with 65 s later", Needs: Needs{Writer: true}, Quiet: true, Run: halfCutover, End: End{Same: true}},
 	}
 }
 
@@ -74,6 +79,30 @@ func standsStill(ctx context.Context, s *Scene) error {
 	}
 	s.Healed()
 	return mend()
+}
+
+// halfCutover is cut off by its own report that the old site is sealed.
+func halfCutover(ctx context.Context, s *Scene) error {
+	terminal, gone := context.WithCancel(ctx)
+	defer gone()
+	s.Fault()
+	_, err := moveWriter(terminal, s.Sites, s.A, s.B, writer.Plan{Reason: "drill", Progress: func(line string) {
+		if strings.HasPrefix(line, "seal appended") {
+			gone()
+		}
+	}})
+	if !errors.Is(err, context.Canceled) {
+		return fmt.Errorf("a cutover that was cut off: got %w, want that it is canceled", err)
+	}
+	if err := s.Last(ctx, 65*time.Second); err != nil {
+		return err
+	}
+	s.Healed()
+	if _, err := s.follow(ctx, s.A, s.B); err != nil {
+		return err
+	}
+	_, err = s.follow(ctx, s.B, s.A)
+	return err
 }
 
 // noApplier freezes all pods of the peer's Deployment.
