@@ -21,7 +21,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/comptech-lab/redis-wal/components/monitoring/alert"
-	"github.com/comptech-lab/redis-wal/lab/internal/await"
+	"github.com/comptech-lab/redis-wal/internal/await"
 	"github.com/comptech-lab/redis-wal/lab/internal/process"
 )
 
