@@ -89,7 +89,7 @@ func (a Args) backend(l *lines, s Site, asked bool) {
 	l.add("backend %s", name)
 	l.add("    balance first")
 	l.add("    option tcp-check")
-	l.add("    tcp-check connect")
+	l.add("    tcp-check connect default")
 	l.add("    tcp-check send-lf %s", a.question(s))
 	l.add(`    tcp-check expect rstring ^\+OK\r\n\$[0-9]+\r\n(none|[0-9]+\.[0-9]+\.(%s|%s))\r\n comment "the password is right, and it holds the log %s"`,
 		a.Sites[0].Name, a.Sites[1].Name, a.Log)

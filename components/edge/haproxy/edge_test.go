@@ -5,13 +5,11 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"sync"
 	"syscall"
 	"testing"
@@ -505,6 +503,3 @@ func TestFromTheOutside(t *testing.T) {
 		t.Error("a client without a certificate is served")
 	}
 }
-
-var _ = errors.New
-var _ = strconv.Itoa
