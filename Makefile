@@ -21,10 +21,11 @@ help: ## list the verbs
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
 
 .PHONY: deps
-deps: ## install what is missing on this machine (Debian: redis-server, prometheus); KAFKA=real: also Java and Maven
+deps: ## install what is missing on this machine (Debian: redis-server, prometheus, haproxy); KAFKA=real: also Java and Maven
 	@missing=; \
 	command -v redis-server >/dev/null && command -v redis-cli >/dev/null || missing='redis-server redis-tools'; \
 	command -v promtool >/dev/null || missing="$$missing prometheus"; \
+	PATH=$$PATH:/usr/sbin command -v haproxy >/dev/null || missing="$$missing haproxy"; \
 	$(if $(REAL),go run ./lab/internal/java/cmd/find-java jre >/dev/null || missing="$$missing openjdk-17-jre-headless"; \
 	command -v mvn >/dev/null || missing="$$missing maven";) \
 	[ -z "$$missing" ] || { \

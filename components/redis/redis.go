@@ -150,6 +150,11 @@ func PodLabels(name string) map[string]string {
 	return map[string]string{"app.kubernetes.io/name": name, "app.kubernetes.io/part-of": "redis-failover"}
 }
 
+// DataPods are the Redis pods alone, without the Sentinels.
+func DataPods(name string) workload.Pods {
+	return workload.Pods{PodLabels: kube.With(PodLabels(name), map[string]string{"app.kubernetes.io/component": "redis"})}
+}
+
 // New declares a Redis.
 func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOption) (*Redis, error) {
 	args = args.withDefaults()

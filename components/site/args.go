@@ -37,6 +37,8 @@ type Args struct {
 	Check Check `json:"check"`
 	// AutoTakeover makes this site the writer without a person, if the peer is down.
 	AutoTakeover AutoTakeover `json:"autoTakeover,omitzero"`
+	// Edge gives clients that cannot speak Sentinel one stable address.
+	Edge Edge `json:"edge,omitzero"`
 	// Images says where images come from and how they are pulled.
 	Images workload.Images `json:"images"`
 	// Network says which pods may talk to which.
@@ -213,6 +215,48 @@ type AutoTakeover struct {
 	CoolDown time.Duration `json:"coolDown"`
 	// Schedule is when a look begins, as cron has it.
 	Schedule string `json:"schedule"`
+}
+
+// Edge gives clients that cannot speak Sentinel one stable address (docs/edge.md).
+type Edge struct {
+	// Enabled says whether an HAProxy is declared that gives clients the primary of the active site. Redis must have a reader.
+	Enabled bool `json:"enabled"`
+	// Image is the image of HAProxy, 2.6 or later, with a tag that is not latest or a digest.
+	Image string `json:"image"`
+	// Replicas is the number of its pods.
+	Replicas int `json:"replicas"`
+	// Resources are those of each.
+	Resources workload.Resources `json:"resources"`
+	// Service is ClusterIP, NodePort or LoadBalancer: who can reach it. All but ClusterIP let everybody in who has the password.
+	Service string `json:"service"`
+	// PeerEntries are addresses, host:port, of the peer's edge at its port 6380, as this site reaches it; none = while the peer is active, clients here are refused.
+	PeerEntries []string `json:"peerEntries"`
+	// PeerCA are the certificates (PEM) of the CA of these addresses; empty = they speak plain text.
+	PeerCA string `json:"peerCA"`
+	// TLSSecret is a Secret of type kubernetes.io/tls, whose certificate clients are shown; empty = plain text.
+	TLSSecret string `json:"tlsSecret"`
+	// ClientCA are the certificates (PEM) of the CA of the clients' own certificates; empty = clients need none.
+	ClientCA string `json:"clientCA"`
+	// Alone says whether a primary without a replica in step is served. It takes no writes, and may be one that was replaced.
+	Alone bool `json:"alone"`
+	// Connections is how many clients each pod serves at once.
+	Connections int `json:"connections"`
+	// ClusterDomain is the domain of the cluster's names.
+	ClusterDomain string `json:"clusterDomain"`
+	// Ingress are ports of HAProxy's ingress controller.
+	Ingress EdgeIngress `json:"ingress"`
+}
+
+// EdgeIngress are ports of HAProxy's ingress controller that lead to the edge.
+type EdgeIngress struct {
+	// Active is the port where clients are given the active site; 0 = none.
+	Active int `json:"active"`
+	// Asked is the port where clients, and the peer's edge, are given this site, active or not; 0 = none.
+	Asked int `json:"asked"`
+	// Class is the controller's ingress class.
+	Class string `json:"class"`
+	// Controller are the controller's pods.
+	Controller workload.Pods `json:"controller"`
 }
 
 // Storage is about the volumes of Redis.

@@ -11,6 +11,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"github.com/comptech-lab/redis-wal/components/applier"
+	"github.com/comptech-lab/redis-wal/components/edge"
 	"github.com/comptech-lab/redis-wal/components/internal/kube"
 	"github.com/comptech-lab/redis-wal/components/kafkauser"
 	"github.com/comptech-lab/redis-wal/components/redis"
@@ -56,6 +57,10 @@ func ClientConfig(a Args) (map[string]string, error) {
 	if a.Secrets != nil || a.ReaderSHA256 != "" {
 		config["WAL_REDIS_USER"] = redis.ReaderUser
 		config["WAL_REDIS_SECRET"] = redis.ReaderSecret(names.Redis)
+	}
+	if a.Edge.Enabled {
+		config["WAL_REDIS_EDGE"] = edge.Address(names.Edge, a.Namespace.Name, edge.ActivePort)
+		config["WAL_REDIS_EDGE_ASKED"] = edge.Address(names.Edge, a.Namespace.Name, edge.AskedPort)
 	}
 	producers := map[string]clientProducer{}
 	for _, p := range a.Producers {

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/comptech-lab/redis-wal/components/applier"
+	"github.com/comptech-lab/redis-wal/components/edge"
+	"github.com/comptech-lab/redis-wal/components/edge/haproxy"
 	"github.com/comptech-lab/redis-wal/components/mirror"
 	"github.com/comptech-lab/redis-wal/components/redis"
 )
@@ -59,6 +61,15 @@ func (a Args) WithDefaults() Args {
 	fill(&a.AutoTakeover.Looks, 5)
 	fill(&a.AutoTakeover.CoolDown, time.Hour)
 	fill(&a.AutoTakeover.Schedule, "* * * * *")
+
+	fill(&a.Edge.Image, edge.DefaultImage)
+	fill(&a.Edge.Replicas, 2)
+	a.Edge.Resources = a.Edge.Resources.Or(edge.DefaultResources())
+	fill(&a.Edge.Service, "ClusterIP")
+	fill(&a.Edge.Connections, haproxy.DefaultConnections)
+	fill(&a.Edge.ClusterDomain, "cluster.local")
+	fill(&a.Edge.Ingress.Class, "haproxy")
+	fill(&a.Edge.Ingress.Controller.Namespace, "haproxy-controller")
 
 	fill(&a.Images.PullPolicy, "IfNotPresent")
 	a.Network = a.Network.WithDefaults()

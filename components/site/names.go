@@ -21,6 +21,8 @@ type Names struct {
 	Convergence string
 	// Takeover is the CronJob.
 	Takeover string
+	// Edge is the Deployment and the Service of the edge.
+	Edge string
 	// Clients is the ConfigMap for the applications.
 	Clients string
 	// ApplierKafkaSecret and CheckKafkaSecret have the Kafka passwords in the namespace of the pods.
@@ -37,7 +39,7 @@ func NamesOf(a Args) Names {
 		Group:  log + "-applier",
 		Mirror: log + "-mirror",
 		Redis:  redis, Applier: redis + "-applier", Convergence: redis + "-convergence", Clients: redis + "-clients",
-		Takeover:           redis + "-takeover",
+		Takeover: redis + "-takeover", Edge: redis + "-edge",
 		ApplierKafkaSecret: redis + "-kafka-applier", CheckKafkaSecret: redis + "-kafka-check",
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/comptech-lab/redis-wal/applier/config"
 	"github.com/comptech-lab/redis-wal/components/applier"
 	"github.com/comptech-lab/redis-wal/components/convergence"
+	"github.com/comptech-lab/redis-wal/components/edge"
 	"github.com/comptech-lab/redis-wal/components/kafkauser"
 	"github.com/comptech-lab/redis-wal/components/mirror"
 	"github.com/comptech-lab/redis-wal/components/monitoring"
@@ -51,7 +52,7 @@ func (a Args) redis() redis.Args {
 		Sentinel: redis.Sentinel{
 			Replicas: a.Sentinel.Replicas, DownAfter: a.Sentinel.DownAfter, FailoverTimeout: a.Sentinel.FailoverTimeout,
 		},
-		Images: a.Images, Network: a.Network,
+		Images: a.Images, Network: a.readers(),
 		Writers:  workload.Pods{PodLabels: applier.PodLabels(NamesOf(a).Applier)},
 		Password: secrets.Redis, ReaderPassword: secrets.Reader, ReaderSHA256: a.ReaderSHA256,
 	}
@@ -241,6 +242,28 @@ func (a Args) takeover() takeover.Args {
 	}
 }
 
+func (a Args) edge() edge.Args {
+	e := a.Edge
+	return edge.Args{
+		Name: NamesOf(a).Edge, Namespace: a.Namespace.Name, Image: e.Image, Replicas: e.Replicas, Resources: e.Resources, Service: e.Service,
+		Site: a.Name, Peer: a.Peer, Log: a.Log.Topic, Partitions: a.Log.Partitions,
+		Redis: redis.DataPods(a.Redis.Name), RedisPort: a.Redis.Port, RedisPods: a.Redis.Replicas,
+		User: redis.ReaderUser, Secret: redis.ReaderSecret(a.Redis.Name), PasswordKey: redis.PasswordKey,
+		PeerEntries: e.PeerEntries, PeerCA: e.PeerCA, TLSSecret: e.TLSSecret, ClientCA: e.ClientCA, Alone: e.Alone, Connections: e.Connections,
+		ClusterDomain: e.ClusterDomain, Ingress: edge.Ingress{Active: e.Ingress.Active, Asked: e.Ingress.Asked, Class: e.Ingress.Class, Controller: e.Ingress.Controller},
+		Images: a.Images, Network: a.Network,
+	}
+}
+
+// readers are the pods that read Redis.
+func (a Args) readers() workload.Network {
+	n := a.Network
+	if a.Edge.Enabled {
+		n.Clients = append(slices.Clone(n.Clients), workload.Pods{PodLabels: edge.PodLabels(NamesOf(a).Edge)})
+	}
+	return n
+}
+
 // desired is a hash of what decides the data and the way that they take: of plain values only, so that it is known in a
 // preview, and of no secret. The check runs again when it changes. How many do the work, and how much room they have, decides
 // neither.
@@ -248,7 +271,7 @@ func (a Args) desired() (string, error) {
 	a.Applier.Replicas, a.Mirror.Replicas, a.Redis.Replicas, a.Sentinel.Replicas, a.Sentinel.Quorum = 0, 0, 0, 0, 0
 	a.Redis.Restart = "" // the data are the same afterwards
 	a.Redis.Storage, a.Storage.Backup, a.Storage.Snapshot = Volume{}, storage.Backup{}, storage.Snapshot{}
-	a.Monitoring, a.AutoTakeover = Monitoring{}, AutoTakeover{}
+	a.Monitoring, a.AutoTakeover, a.Edge = Monitoring{}, AutoTakeover{}, Edge{}
 	a.Producers = nil // whoever may append, the records are decided alike
 	text, err := json.Marshal(a)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/comptech-lab/redis-wal/components/applier"
+	"github.com/comptech-lab/redis-wal/components/edge"
 	"github.com/comptech-lab/redis-wal/components/mirror"
 	"github.com/comptech-lab/redis-wal/components/redis"
 	"github.com/comptech-lab/redis-wal/components/site"
@@ -276,4 +277,32 @@ func TestNoPolicies(t *testing.T) {
 	if p := policiesOf(run(t, map[string]site.Args{"x": a})); len(p) != 0 {
 		t.Errorf("got %d policies, want none", len(p))
 	}
+}
+
+func TestWhoMayTalkToTheEdge(t *testing.T) {
+	t.Parallel()
+	a := args()
+	a.Network.Clients = []workload.Pods{{Namespace: "shop"}}
+	it, client, stranger := pod{"data", edge.PodLabels("redis-edge")}, pod{"shop", nil}, pod{"other", nil}
+	controller := pod{"haproxy-controller", map[string]string{"app": "haproxy"}}
+	policiesOf(run(t, map[string]site.Args{"x": a})).check(t, []connection{{"edge to Redis, though it is off", it, redisPod("data", "redis"), 6379, "", false}})
+	a.Edge = site.Edge{Enabled: true, PeerEntries: []string{"redis.west.example.com:6380"}}
+	policiesOf(run(t, map[string]site.Args{"x": a})).check(t, []connection{
+		{"edge to Redis", it, redisPod("data", "redis"), 6379, "", true},
+		{"edge to another Redis", it, redisPod("data", "carts"), 6379, "", false},
+		{"edge to Sentinel", it, sentinelPod("data", "redis"), 26379, "", false},
+		{"edge to the peer's entry", it, internet, 6380, "", true},
+		{"edge to the internet", it, internet, 443, "", false},
+		{"edge to DNS", it, dns, 53, "UDP", true},
+		{"client to the edge", client, it, 6379, "", true},
+		{"client to the edge of this site", client, it, 6380, "", true},
+		{"stranger to the edge", stranger, it, 6379, "", false},
+		{"ingress controller to the edge, without an ingress", controller, it, 6379, "", false},
+		{"Prometheus to the edge", prometheus, it, 8404, "", true},
+		{"from outside to the edge", internet, it, 6379, "", false},
+	})
+	a.Edge.Service, a.Edge.Ingress = "ClusterIP", site.EdgeIngress{Active: 6379}
+	policiesOf(run(t, map[string]site.Args{"x": a})).check(t, []connection{{"ingress controller to the edge", controller, it, 6379, "", true}})
+	a.Edge.Service = "LoadBalancer"
+	policiesOf(run(t, map[string]site.Args{"x": a})).check(t, []connection{{"from outside to a load balancer", internet, it, 6379, "", true}})
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/comptech-lab/redis-wal/components/applier"
 	"github.com/comptech-lab/redis-wal/components/convergence"
+	"github.com/comptech-lab/redis-wal/components/edge"
 	"github.com/comptech-lab/redis-wal/components/internal/kube"
 	"github.com/comptech-lab/redis-wal/components/kafkauser"
 	"github.com/comptech-lab/redis-wal/components/mirror"
@@ -128,6 +129,13 @@ func (s *Site) build(ctx *pulumi.Context, name string, args Args) error {
 			return err
 		}
 		whole = append(whole, t)
+	}
+	if args.Edge.Enabled {
+		e, err := edge.New(ctx, name+"-edge", args.edge(), inRedis, after(cache))
+		if err != nil {
+			return err
+		}
+		whole = append(whole, e)
 	}
 	told, err := s.clients(ctx, name, args, inRedis)
 	if err != nil {

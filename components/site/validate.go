@@ -56,6 +56,7 @@ func (a Args) Validate() error {
 		c.add("images.registry", "%q: want a host and path without a scheme, such as registry.example.com/mirror", a.Images.Registry)
 	}
 	c.autoTakeover(a)
+	c.edge(a)
 	c.network(a.Network)
 	c.storage(a)
 	c.monitoring(a.Monitoring)
@@ -292,6 +293,43 @@ func (c *checker) autoTakeover(a Args) {
 	}
 	if n := NamesOf(a).Takeover; len(n) > takeover.MaxName {
 		c.add("redis.name", "%q has %d characters; autoTakeover makes a CronJob %s, whose name may have %d", a.Redis.Name, len(a.Redis.Name), n, takeover.MaxName)
+	}
+}
+
+func (c *checker) edge(a Args) {
+	e := a.Edge
+	if !e.Enabled {
+		return
+	}
+	if a.Secrets == nil && a.ReaderSHA256 == "" {
+		c.add("edge.enabled", "is on, but Redis has no reader, as whom it asks; give secrets.readerSha256, or leave it off")
+	}
+	c.image("edge.image", e.Image)
+	c.atLeast("edge.replicas", e.Replicas, 1, "; 2 let one of them be moved to another node")
+	c.atLeast("edge.connections", e.Connections, 1, "")
+	c.resources("edge.resources", e.Resources)
+	c.add1("edge.service", oneOf(e.Service, "ClusterIP", "NodePort", "LoadBalancer"))
+	for i, v := range e.PeerEntries {
+		c.address(fmt.Sprintf("edge.peerEntries[%d]", i), v)
+	}
+	c.certificates("edge.peerCA", e.PeerCA)
+	c.certificates("edge.clientCA", e.ClientCA)
+	if e.PeerCA != "" && len(e.PeerEntries) == 0 {
+		c.add("edge.peerCA", "is given, but edge.peerEntries is empty; give the peer's addresses, or leave the CA out")
+	}
+	if e.ClientCA != "" && e.TLSSecret == "" {
+		c.add("edge.clientCA", "is given, but edge.tlsSecret is empty: without TLS no client shows a certificate")
+	}
+	if in := e.Ingress; in.Active != 0 && in.Active == in.Asked {
+		c.add("edge.ingress.asked", "%d: is edge.ingress.active too; one port leads to one place", in.Asked)
+	}
+	for _, p := range []struct {
+		path string
+		port int
+	}{{"edge.ingress.active", e.Ingress.Active}, {"edge.ingress.asked", e.Ingress.Asked}} {
+		if p.port < 0 || p.port > 65535 {
+			c.add(p.path, "%d: want 1 to 65535, or 0 for none", p.port)
+		}
 	}
 }
 

@@ -72,6 +72,17 @@ func variants() []variant {
 			a.Applier.Replicas, a.Applier.Env = 2, map[string]string{"APPLIER_VERBOSITY": "debug", "GODEBUG": "madvdontneed=1"}
 			a.Check.Peer, a.Check.Timeout, a.Log.FirstWriter = "report", time.Minute, "west"
 		}},
+		{"an edge", func(a *site.Args) {
+			a.Edge = site.Edge{
+				Enabled: true, PeerEntries: []string{"redis.west.example.com:6380"}, PeerCA: certificate, TLSSecret: "redis-edge-tls", ClientCA: certificate,
+				Ingress: site.EdgeIngress{Active: 6379, Asked: 6380},
+			}
+			a.Network.Clients = []workload.Pods{{Namespace: "shop"}}
+		}},
+		{"an edge for everybody", func(a *site.Args) {
+			a.Edge = site.Edge{Enabled: true, Service: "LoadBalancer", Replicas: 3, Alone: true}
+			a.Secrets, a.ReaderSHA256 = nil, strings.Repeat("ab", 32)
+		}},
 		{"automatic takeover", func(a *site.Args) {
 			a.AutoTakeover, a.Log.FirstWriter = site.AutoTakeover{Enabled: true, After: 90 * time.Second, Schedule: "*/2 * * * *"}, "west"
 		}},
@@ -87,7 +98,7 @@ func TestVariantsAreValid(t *testing.T) {
 	}
 	all := append(variants(), variant{"everything", func(a *site.Args) {
 		for _, v := range variants() {
-			if !strings.HasPrefix(v.name, "existing") && !strings.HasPrefix(v.name, "no ") && v.name != "plain text" {
+			if !strings.HasPrefix(v.name, "existing") && v.name != "an edge for everybody" && !strings.HasPrefix(v.name, "no ") && v.name != "plain text" {
 				v.change(a)
 			}
 		}

@@ -89,3 +89,15 @@ func put(t *testing.T, path string, content []byte) string {
 	}
 	return path
 }
+
+// issueApart puts a certificate into tls.crt and its key into tls.key, as in a Secret.
+func (a *authority) issueApart(t *testing.T, dir string) string {
+	t.Helper()
+	both, err := os.ReadFile(a.issue(t, dir, "apart"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, key := pem.Decode(both)
+	put(t, filepath.Join(dir, "tls.key"), key)
+	return put(t, filepath.Join(dir, "tls.crt"), pem.EncodeToMemory(cert))
+}

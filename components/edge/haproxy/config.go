@@ -44,6 +44,11 @@ func (a Args) global(l *lines) {
 		a.Sites[0].Name, a.bit(a.Sites[0].Name), a.Sites[1].Name, a.bit(a.Sites[1].Name), a.Sites[0].Name)
 	l.add("    set-var proc.newest int(%d)", a.bit(a.Sites[0].Name))
 	l.add("    set-var proc.greater str(%s)", a.greater())
+	if a.TLS != nil {
+		l.add("    # The key of tls.crt is in tls.key, as in a Secret.")
+		l.add("    ssl-load-extra-del-ext")
+		l.add("    ssl-default-bind-options ssl-min-ver TLSv1.2")
+	}
 	l.add("")
 	l.add("defaults")
 	l.add("    mode tcp")

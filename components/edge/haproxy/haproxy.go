@@ -75,7 +75,7 @@ type Pods struct {
 
 // TLS is what an address speaks.
 type TLS struct {
-	// Certificate is the file with certificate and key (PEM), or a folder with several.
+	// Certificate is the file with certificate and key (PEM), or a folder with several. Of a file x.crt the key may be in x.key.
 	Certificate string
 	// ClientCA is the file with the certificates (PEM) that those of the clients are checked with; empty = clients need none.
 	ClientCA string

@@ -43,6 +43,7 @@ func pods() haproxy.Args {
 			{Name: "dc", Pods: &haproxy.Pods{Name: "redis-edge-pods.redis.svc.cluster.local", Port: 6379, Most: 5}, Bind: ":6380"},
 			{Name: "dr"},
 		},
+		TLS: &haproxy.TLS{Certificate: "/etc/redis-wal/tls/tls.crt"},
 	}
 }
 
@@ -82,7 +83,10 @@ func TestHAProxyTakesTheConfig(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
 			ca := newAuthority(t)
-			if args.TLS != nil {
+			switch name {
+			case "pods":
+				args.TLS.Certificate = ca.issueApart(t, dir)
+			case "outside":
 				args.TLS.Certificate, args.TLS.ClientCA = ca.issue(t, dir, "edge"), ca.write(t, dir)
 				args.Sites[0].CA, args.Sites[1].CA, args.Sites[1].Certificate = ca.write(t, dir), ca.write(t, dir), ca.issue(t, dir, "client")
 				args.Sites[0].Entries[0], args.Sites[1].Entries[0] = "localhost:6380", "localhost:6380" // a name that can be resolved here

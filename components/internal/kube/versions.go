@@ -12,4 +12,6 @@ const (
 	LonghornVersion = "longhorn.io/v1beta2"
 	// PrometheusVersion is that of ServiceMonitor and PodMonitor.
 	PrometheusVersion = "monitoring.coreos.com/v1"
+	// HAProxyVersion is that of TCP, of HAProxy's own ingress controller.
+	HAProxyVersion = "ingress.v3.haproxy.org/v3"
 )
