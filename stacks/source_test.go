@@ -150,8 +150,8 @@ func TestVersionsStandInOnePlace(t *testing.T) {
 			return true
 		})
 	})
-	if len(places) != 4 { // Redis operator, Strimzi, Longhorn, Prometheus
-		t.Errorf("got the versions %v, want 4", places)
+	if len(places) != 5 { // Redis operator, Strimzi, Longhorn, Prometheus, HAProxy
+		t.Errorf("got the versions %v, want 5", places)
 	}
 	for v, at := range places {
 		if len(at) != 1 || !strings.Contains(at[0], "components/internal/kube/versions.go") {

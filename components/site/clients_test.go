@@ -32,6 +32,7 @@ func TestClientConfigIsDescribed(t *testing.T) {
 	given := map[string]bool{}
 	outside, bare := args(), args()
 	outside.Kafka.Namespace, outside.Kafka.CA = "kafka", certificate
+	outside.Edge.Enabled = true
 	bare.Secrets, bare.Producers = nil, nil
 	for _, a := range []site.Args{args(), outside, bare} {
 		config, err := site.ClientConfig(a)

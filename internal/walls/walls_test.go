@@ -39,6 +39,7 @@ func TestWalls(t *testing.T) {
 		{"writer", []string{"github.com/pulumi/", "github.com/redis/", "k8s.io/", module + "applier/", module + "reach"}, "who moves the writer does not know how a site is reached"},
 		{"components/site", []string{"github.com/twmb/", "github.com/redis/", module + "stacks", module + "applier/internal"}, "components declare; nothing connects"},
 		{"components/site", []string{"github.com/pulumi/pulumi-go-provider/", "github.com/pulumi/pulumi/pkg/", module + "plugin", module + "internal/strict"}, "a Go program does not pay for other languages"},
+		{"components/edge/haproxy", []string{"github.com/pulumi/", "k8s.io/", "github.com/twmb/", "github.com/redis/"}, "an edge outside of Kubernetes needs the text and no SDK"},
 		{"stacks", []string{"github.com/twmb/", "github.com/redis/"}, "the program declares; nothing connects"},
 	}
 	for _, tt := range tests {
