@@ -114,10 +114,9 @@ func eventually(t *testing.T, what string, cond func() bool) {
 	}
 }
 
-// start starts the real haproxy. It is the address of each bind.
+// start starts the real haproxy and waits until it listens.
 func start(t *testing.T, args haproxy.Args) {
 	t.Helper()
-	// What go-redis says of connections that the edge has cut is no news here.
 	args.HTTP = freeport.ReserveAddr(t, "127.0.0.1")
 	text, err := args.Config()
 	if err != nil {
@@ -174,7 +173,7 @@ func read(t *testing.T, addr string, secure *tls.Config) *readers {
 			DialTimeout: 2 * time.Second, ReadTimeout: 2 * time.Second, DialerRetries: 1,
 		})
 		group.Go(func() {
-			defer c.Close()
+			defer func() { _ = c.Close() }()
 			tick := time.NewTicker(5 * time.Millisecond)
 			defer tick.Stop()
 			for ctx.Err() == nil {
@@ -197,7 +196,7 @@ func (r *readers) ask(ctx context.Context, c *redis.Client, i int, anew bool) {
 	if anew {
 		pipe.Do(ctx, "QUIT")
 	}
-	_, err := pipe.Exec(ctx)
+	_, _ = pipe.Exec(ctx) // each of the two has its own error
 	_ = conn.Close()
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -206,7 +205,6 @@ func (r *readers) ask(ctx context.Context, c *redis.Client, i int, anew bool) {
 		if ctx.Err() == nil {
 			r.failed = append(r.failed, time.Now())
 		}
-		_ = err
 		return
 	}
 	r.answers[i] = append(r.answers[i], answer{time.Now(), began, fmt.Sprint(parts[0]), site.Val()})
@@ -498,7 +496,7 @@ func TestFromTheOutside(t *testing.T) {
 	r.neverBack(t, "dr", moved)
 
 	stranger := redis.NewClient(&redis.Options{Addr: outer.Bind, Username: "reader", Password: password, MaxRetries: -1, TLSConfig: &tls.Config{RootCAs: roots, ServerName: "localhost"}})
-	defer stranger.Close()
+	defer func() { _ = stranger.Close() }()
 	if err := stranger.Ping(t.Context()).Err(); err == nil {
 		t.Error("a client without a certificate is served")
 	}
