@@ -182,7 +182,7 @@ EXIT STATUS
 	f.StringVar(&p.site, "site", "", "the site to ask, for verbs that ask one")
 	f.BoolVar(&p.json, "json", false, "one JSON object to stdout, and nothing else")
 	root.AddCommand(p.statusVerb(), p.cutoverVerb(), p.takeoverVerb(), p.failbackVerb(), p.bootstrapVerb(), p.listVerb(fencedList), p.listVerb(dlqList), p.checkVerb(), p.adoptVerb(), p.configVerb(), p.versionVerb(), p.drillVerb(), p.preflightVerb(), p.rotateVerb())
-	root.AddCommand(p.explainVerb(), p.tailVerb(), p.produceVerb(), p.urlVerb(), p.sentinelURLVerb(), p.cliVerb(), p.newVerb())
+	root.AddCommand(p.explainVerb(), p.tailVerb(), p.produceVerb(), p.urlVerb(), p.sentinelURLVerb(), p.cliVerb(), p.newVerb(), p.edgeConfigVerb())
 	p.complete(root, "context", func(f *contexts.File) []string { return f.Names() })
 	p.complete(root, "site", p.siteNames)
 	return root
