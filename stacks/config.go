@@ -78,6 +78,9 @@ func (c Config) problems() error {
 			errs = append(errs, errors.New("secrets.readerSha256: is computed from readerPassword with source config; leave it out"))
 		}
 	case SourceExisting:
+		if c.Edge.Enabled && c.SecretSource.ReaderSHA256 == "" {
+			errs = append(errs, errors.New("edge.enabled: is on, but Redis has no reader, as whom it asks; give secrets.readerSha256, or leave it off"))
+		}
 	default:
 		errs = append(errs, fmt.Errorf("secrets.source: %q: want %s or %s", c.SecretSource.Source, SourceConfig, SourceExisting))
 	}

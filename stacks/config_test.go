@@ -46,6 +46,11 @@ func TestBadConfig(t *testing.T) {
 			[]string{"producers[0].nam: unknown field, did you mean producers[0].name?"},
 		},
 		{
+			"an edge, and nobody as whom it could ask",
+			[]change{{"edge.enabled", true}, {"secrets.source", "existing"}},
+			[]string{"edge.enabled: is on, but Redis has no reader, as whom it asks; give secrets.readerSha256, or leave it off"},
+		},
+		{
 			"text for a number",
 			[]change{{"log.partitions", "12"}},
 			[]string{`log.partitions: "12": want a whole number, without quotes`},
@@ -451,6 +456,11 @@ func TestMissingSecrets(t *testing.T) {
   pulumi config set --secret redis-wal:kafkaPassword-producer-orders "$(openssl rand -hex 24)" --stack dc
   pulumi config set --secret redis-wal:kafkaPassword-producer-sessions "$(openssl rand -hex 24)" --stack dc`
 	if !strings.Contains(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	// Clients of an edge log in with one password, wherever they are led.
+	got = refused(t, stack.With("edge.enabled", true))
+	if want := "pulumi config set --secret redis-wal:readerPassword --stack dc   # the same at both sites, between which the clients of the edge move"; !strings.Contains(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }

@@ -41,9 +41,13 @@ func SecretsOf(c Config) []Secret {
 	if c.SecretSource.Source == SourceExisting {
 		return nil
 	}
+	reader := Secret{Key: keyReader, About: "Redis: applications that read", MinLength: 20}
+	if c.Edge.Enabled {
+		reader.Shared = "the same at both sites, between which the clients of the edge move: openssl rand -hex 24"
+	}
 	list := []Secret{
 		{Key: keyRedis, About: "Redis: appliers, operator, Sentinels", MinLength: 16},
-		{Key: keyReader, About: "Redis: applications that read", MinLength: 20},
+		reader,
 		{Key: keySigning, About: "signs control records", Shared: "the same at both sites: openssl rand -hex 32", MinLength: 32},
 		{Key: keyApplier, About: "Kafka: the appliers", MinLength: 16},
 		{Key: keyCheck, About: "Kafka: the check", MinLength: 16},

@@ -4,6 +4,7 @@
 package site
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -131,6 +132,9 @@ func (s *Site) build(ctx *pulumi.Context, name string, args Args) error {
 		whole = append(whole, t)
 	}
 	if args.Edge.Enabled {
+		if args.Secrets == nil && args.ReaderSHA256 == "" { // Validate may come before the secrets are there
+			return errors.New("edge.enabled: is on, but Redis has no reader, as whom it asks; give Secrets or ReaderSHA256, or leave it off")
+		}
 		e, err := edge.New(ctx, name+"-edge", args.edge(), inRedis, after(cache))
 		if err != nil {
 			return err

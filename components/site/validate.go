@@ -301,9 +301,6 @@ func (c *checker) edge(a Args) {
 	if !e.Enabled {
 		return
 	}
-	if a.Secrets == nil && a.ReaderSHA256 == "" {
-		c.add("edge.enabled", "is on, but Redis has no reader, as whom it asks; give secrets.readerSha256, or leave it off")
-	}
 	c.image("edge.image", e.Image)
 	c.atLeast("edge.replicas", e.Replicas, 1, "; 2 let one of them be moved to another node")
 	c.atLeast("edge.connections", e.Connections, 1, "")

@@ -56,7 +56,7 @@ func throughAnEdge(ctx context.Context, s *Scene) error {
 		return err
 	}
 	s.Saw("another primary after %s; through the edge no reader waited longer than %s for an answer", short(promoted.Sub(began)), short(e.gap(began)))
-	if err := s.Redis(s.A).Whole(ctx); err != nil {
+	if err := await.True(ctx, "the Redis of "+s.A, s.Redis(s.A).Whole); err != nil {
 		return err
 	}
 

@@ -102,7 +102,7 @@ func (f *fresh) of(name, peer string, list []stacks.Secret) map[string]string {
 	out := make(map[string]string)
 	for _, s := range list {
 		switch {
-		case s.Shared == "":
+		case s.Key != "readerPassword" && s.Shared == "": // readers move between the sites, behind an edge
 			out[s.Key] = f.get(name, s.Key)
 		case strings.HasPrefix(s.Key, "peer"):
 			key := []rune(strings.TrimPrefix(s.Key, "peer"))

@@ -123,4 +123,3 @@ func (e *edging) anyIdentity(ctx context.Context) (writer.Identity, error) {
 	}
 	return writer.Identity{}, fmt.Errorf("which log it is must be asked of a site: %w", errors.Join(why...))
 }
-
