@@ -2,7 +2,6 @@ package writer
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 
 	"github.com/comptech-lab/redis-wal/wal"
@@ -53,26 +52,11 @@ func Openings(ctx context.Context, at Site) ([]Opening, error) {
 		if o.Gone = c.Activated < ends.Start[p]; o.Gone {
 			continue
 		}
-		if err := opened(ctx, at, int32(p), c, o); err != nil {
+		a, err := activateAt(ctx, at, int32(p), c.Activated, c.Activate, c.Epoch)
+		if err != nil {
 			return nil, fmt.Errorf("partition %d at %s: how epoch %s was opened: %w", p, at.Identity().Sites.Self, c.Epoch, err)
 		}
+		o.Reason, o.Time = a.Reason, a.Time
 	}
 	return out, nil
-}
-
-// opened reads the activate of the epoch that a partition is in. It was counted, so its signature was looked at.
-func opened(ctx context.Context, at Site, partition int32, c *wal.Checkpoint, o *Opening) error {
-	found := false
-	err := at.Records(ctx, partition, c.Activated, c.Activated+1, func(r wal.Record) error {
-		var a wal.Activate
-		if err := json.Unmarshal(r.Value, &a); err != nil || a.ID != c.Activate || a.Epoch != c.Epoch {
-			return fmt.Errorf("the record at offset %d is not its activate", r.Offset)
-		}
-		found, o.Reason, o.Time = true, a.Reason, r.Timestamp
-		return nil
-	})
-	if err == nil && !found {
-		err = fmt.Errorf("there is no record at offset %d", c.Activated)
-	}
-	return err
 }

@@ -112,7 +112,7 @@ func Run(ctx context.Context, b Begun, sites map[string]writer.Site, p Plan) (*D
 		out.Smoke = p.smoke(ctx, out.ID, away, home, within)
 	}
 	p.Progress(fmt.Sprintf("drill %s: the writer goes back to %s", out.ID, b.Home))
-	out.Back, err = move(away, home, reasonBack(out.ID, b.Home))
+	out.Back, err = move(away, home, reasonBack(out.ID, b.Home)+out.Smoke.verdict())
 	return out, err
 }
 

@@ -46,6 +46,18 @@ func reasonOut(id, home, away string) string {
 }
 func reasonBack(id, home string) string { return fmt.Sprintf("drill %s: back to %s", id, home) }
 
+// verdict is how the reason goes on in whose run the smoke test was: what came of it is told by the log, too.
+func (s *Smoke) verdict() string {
+	switch {
+	case s == nil:
+		return ""
+	case s.Error != "":
+		return ", smoke test " + SmokeFailed
+	default:
+		return ", smoke test " + SmokePassed
+	}
+}
+
 // Find says how far a drill has got, by how the epochs of the partitions were opened.
 func Find(openings []writer.Opening, sites wal.Sites) (Begun, error) {
 	if len(openings) == 0 {
