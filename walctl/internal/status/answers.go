@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/comptech-lab/redis-wal/converge"
+	"github.com/comptech-lab/redis-wal/reach"
 	"github.com/comptech-lab/redis-wal/writer"
 )
 
@@ -135,18 +136,15 @@ func (j *judge) healthy(i int, r *reasons) {
 	for _, h := range halts.list() {
 		r.no("%s: %s", s.Site, h)
 	}
-	if l := s.Lag; l.Seconds > slow.Seconds() {
+	if l := s.Lag; l.slow() {
 		r.no("%s: its Redis is %s behind its log, %s in partition %d", s.Site, seconds(l.Seconds), Plural(l.Worst, "record"), l.Partition)
 	}
 	redis := s.Redis
 	if redis == nil {
 		return
 	}
-	up := 0
 	for _, replica := range redis.Replicas {
-		if replica.LinkUp {
-			up++
-		} else {
+		if !replica.LinkUp {
 			r.no("%s: the replica %s has no link to the primary", s.Site, replica.Addr)
 		}
 	}
@@ -155,22 +153,42 @@ func (j *judge) healthy(i int, r *reasons) {
 		r.no("%s: the Sentinels name no primary", s.Site)
 	case !redis.Agreed:
 		r.no("%s: the Sentinels do not agree that %s is the primary", s.Site, redis.Primary)
-	case up == 0 && len(redis.Replicas) == 0:
+	case len(redis.Replicas) == 0:
 		r.no("%s: its Redis has no replica: a primary that is lost takes until the log is replayed", s.Site)
 	}
-	if redis.MaxMemory > 0 && float64(redis.UsedMemory) > fullMemory*float64(redis.MaxMemory) {
+	if redis.full() {
 		r.no("%s: its Redis is %d %% full", s.Site, 100*redis.UsedMemory/redis.MaxMemory)
 	}
+}
+
+func (l *Lag) slow() bool { return l.Seconds > slow.Seconds() }
+
+func (m *Mirror) slow() bool { return m.Seconds > slow.Seconds() }
+
+// near says that the mirror is near to what retention deletes.
+func (m *Mirror) near() bool {
+	t := m.Retention
+	return t != nil && !t.Whole && t.Hours != nil && *t.Hours < nearHours
+}
+
+// alone says that there is no replica, or one without a link.
+func (r *Redis) alone() bool {
+	return len(r.Replicas) == 0 || slices.ContainsFunc(r.Replicas, func(r reach.Replica) bool { return !r.LinkUp })
+}
+
+func (r *Redis) full() bool {
+	return r.MaxMemory > 0 && float64(r.UsedMemory) > fullMemory*float64(r.MaxMemory)
 }
 
 // near is about the mirror that brings the peer's records to site i.
 func (j *judge) near(i int, r *reasons) {
 	s := &j.m.Sites[i]
 	m := s.Mirror
-	if m.Seconds > slow.Seconds() {
+	if m.slow() {
 		r.no("the mirror %s->%s is %s behind", m.From, s.Site, seconds(m.Seconds))
 	}
-	if t := m.Retention; t != nil && !t.Whole && t.Hours != nil && *t.Hours < nearHours {
+	if m.near() {
+		t := m.Retention
 		r.no("the mirror %s->%s is %.1f h (%s) from what %s deletes: what it has not fetched by then is lost", m.From, s.Site, *t.Hours, Plural(t.Records, "record"), m.From)
 	}
 }

@@ -32,6 +32,8 @@ type Answers struct {
 	Oldest []int64
 	Fenced *Count
 	DLQ    *Count
+	// Activates are the last ones that counted in partition 0; nil = no answer.
+	Activates []writer.Activated
 }
 
 // Count is how many copies a list holds.

@@ -32,6 +32,8 @@ const Patience = 5 * time.Second
 type question struct {
 	name string
 	ask  func(ctx context.Context, s Site) (func(*Answers), error)
+	// spare: without an answer nothing is missed that anything is judged by.
+	spare bool
 }
 
 // Gather asks both sites all questions at once, and returns after a time at the latest, with the answers that have come. Before is what was gathered last, or nil: what
@@ -43,11 +45,15 @@ func Gather(ctx context.Context, now time.Time, sites [2]Source, before *Facts, 
 		group.Go(func() {
 			var known []wal.Attestation
 			since := now.Add(-history)
+			var last *Answers
+			if before != nil {
+				last = &before.Sites[i]
+			}
 			if before != nil && before.Sites[i].Heard != nil {
 				known = slices.DeleteFunc(slices.Clone(before.Sites[i].Heard), func(a wal.Attestation) bool { return a.Time < since.UnixMilli() })
 				since = before.Now.Add(-overlap)
 			}
-			f.Sites[i] = ask(ctx, s, questions(since, known), patience)
+			f.Sites[i] = ask(ctx, s, questions(since, known, last), patience)
 		})
 	}
 	group.Wait()
@@ -107,6 +113,9 @@ func ask(ctx context.Context, source Source, questions []question, patience time
 				return out
 			}
 			for i := range left {
+				if questions[i].spare {
+					continue
+				}
 				silent[i] = fmt.Sprintf("%s: %s: %v", source.Name, questions[i].name, context.Cause(ctx))
 			}
 			left = nil
@@ -116,13 +125,13 @@ func ask(ctx context.Context, source Source, questions []question, patience time
 	return out
 }
 
-func questions(since time.Time, known []wal.Attestation) []question {
+func questions(since time.Time, known []wal.Attestation, last *Answers) []question {
 	return []question{
-		{"attestations", func(ctx context.Context, s Site) (func(*Answers), error) {
+		{name: "attestations", ask: func(ctx context.Context, s Site) (func(*Answers), error) {
 			heard, err := attestations(ctx, s, since)
 			return func(a *Answers) { a.Heard = append(append([]wal.Attestation{}, known...), heard...) }, err
 		}},
-		{"ends of the log", func(ctx context.Context, s Site) (func(*Answers), error) {
+		{name: "ends of the log", ask: func(ctx context.Context, s Site) (func(*Answers), error) {
 			ends, err := s.Ends(ctx)
 			if err != nil {
 				return nil, err
@@ -130,12 +139,16 @@ func questions(since time.Time, known []wal.Attestation) []question {
 			first := oldest(ctx, s, ends)
 			return func(a *Answers) { a.Ends, a.Oldest = &ends, first }, nil
 		}},
-		{"Redis", func(ctx context.Context, s Site) (func(*Answers), error) {
+		{name: "Redis", ask: func(ctx context.Context, s Site) (func(*Answers), error) {
 			r, err := s.Redis(ctx)
 			return func(a *Answers) { a.Redis = &r }, err
 		}},
-		{"fenced records", count(writer.Fenced, func(a *Answers, c *Count) { a.Fenced = c })},
-		{"DLQ", count(writer.DLQ, func(a *Answers, c *Count) { a.DLQ = c })},
+		{name: "fenced records", ask: count(writer.Fenced, func(a *Answers, c *Count) { a.Fenced = c })},
+		{name: "DLQ", ask: count(writer.DLQ, func(a *Answers, c *Count) { a.DLQ = c })},
+		{name: "drills", spare: true, ask: func(ctx context.Context, s Site) (func(*Answers), error) {
+			read := activates(ctx, s, last)
+			return func(a *Answers) { a.Activates = read }, nil
+		}},
 	}
 }
 
@@ -189,7 +202,8 @@ func count(list writer.List, note func(*Answers, *Count)) func(context.Context, 
 	return func(ctx context.Context, s Site) (func(*Answers), error) {
 		if d, ok := ctx.Deadline(); ok {
 			var cancel context.CancelFunc
-			ctx, cancel = context.WithTimeoutCause(ctx, time.Until(d)/2, errEnough)
+			half := time.Until(d) / 2
+			ctx, cancel = context.WithTimeoutCause(ctx, half, fmt.Errorf("no answer within %s", half.Round(time.Millisecond)))
 			defer cancel()
 		}
 		var c Count

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -118,5 +119,87 @@ func TestGatherGoesOn(t *testing.T) {
 	}
 	if back := now.Sub(asked[0]); back < 5*time.Minute || now.Sub(asked[1]) > 2*time.Minute {
 		t.Errorf("asked for attestations since %v", asked)
+	}
+}
+
+// mute never says where the partitions stand, whatever becomes of its context.
+type mute struct {
+	status.Site
+	release chan struct{}
+}
+
+func (m mute) Checkpoints(context.Context) ([]wal.Checkpoint, error) {
+	<-m.release
+	return nil, errors.New("too late")
+}
+
+// Nobody is kept awake because a site does not say what drills there were.
+func TestGatherDoesNotNeedDrills(t *testing.T) {
+	t.Parallel()
+	w := twosites.New(2)
+	release := make(chan struct{})
+	defer close(release)
+	f := status.Gather(context.Background(), time.Now(), [2]status.Source{source("dc", mute{w.Site("dc"), release}), source("dr", mute{w.Site("dr"), release})}, nil, 500*time.Millisecond)
+	if m := status.Judge(f); m.Exit != 0 || m.Drills != nil {
+		t.Errorf("got exit %d and drills %v\n%s", m.Exit, m.Drills, m.Text())
+	}
+}
+
+// counting counts how often records are asked for.
+type counting struct {
+	status.Site
+	asked *atomic.Int32
+	err   error
+}
+
+func (c counting) Records(ctx context.Context, partition int32, from, to int64, each func(wal.Record) error) error {
+	c.asked.Add(1)
+	if c.err != nil {
+		return c.err
+	}
+	return c.Site.Records(ctx, partition, from, to, each)
+}
+
+// What the log tells of drills is read once, and new ones when they come; that it cannot be read is no reason to stay awake.
+func TestGatherDrills(t *testing.T) {
+	t.Parallel()
+	w := twosites.New(2)
+	activate := func(minor uint32, site, reason string) {
+		t.Helper()
+		for p := range int32(2) {
+			a := &wal.Activate{ID: reason, Epoch: wal.Epoch{Minor: minor, Site: site}, Reason: reason}
+			if _, err := w.Site(site).Append(context.Background(), []writer.Control{{Partition: p, Activate: a}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.Barriers()
+	}
+	activate(1, "dc", "adopted")
+	activate(2, "dr", "drill X1: dc to dr")
+	activate(3, "dc", "drill X1: back to dc")
+	var asked atomic.Int32
+	look := func(before *status.Facts, err error) (status.Facts, status.Model) {
+		sites := [2]status.Source{source("dc", counting{w.Site("dc"), &asked, err}), source("dr", counting{w.Site("dr"), &asked, err})}
+		f := status.Gather(context.Background(), time.Now(), sites, before, 10*time.Second)
+		return f, status.Judge(f)
+	}
+	none, m := look(nil, errors.New("not authorized"))
+	if m.Drills != nil || m.Exit != 0 {
+		t.Errorf("got %v and exit %d where the log cannot be read\n%s", m.Drills, m.Exit, m.Text())
+	}
+	first, m := look(&none, nil)
+	if len(m.Drills) != 1 || m.Drills[0].ID != "X1" || m.Drills[0].Back == nil {
+		t.Errorf("got %+v", m.Drills)
+	}
+	asked.Store(0)
+	second, m := look(&first, nil)
+	if len(m.Drills) != 1 || asked.Load() != 0 {
+		t.Errorf("what does not change was asked for %d times more: %+v", asked.Load(), m.Drills)
+	}
+	activate(4, "dr", "drill X2: dc to dr")
+	third, _ := look(&second, nil)
+	_, m = look(&third, nil)
+	if len(m.Drills) != 2 || m.Drills[0].ID != "X2" || !m.Drills[0].Open || asked.Load() != 2 {
+		t.Errorf("got %+v after %d questions", m.Drills, asked.Load())
 	}
 }

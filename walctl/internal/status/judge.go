@@ -32,6 +32,7 @@ func Judge(f Facts) Model {
 	}
 	j.m.Verdict = j.verdict()
 	j.answer()
+	j.m.Drills = j.drills()
 	return j.m
 }
 
@@ -92,7 +93,7 @@ func (j *judge) attested() {
 func (j *judge) state(i int) State {
 	a := &j.f.Sites[i]
 	s := State{
-		Site: a.Name, Reached: a.Identity != nil, Silent: append([]string{}, a.Silent...), Epochs: groups(j.places[i]), Lag: j.lag(i), Mirror: j.mirror(i),
+		Site: a.Name, Reached: a.Identity != nil, Silent: append([]string{}, a.Silent...), Epochs: groups(j.places[i]), Places: j.stands(i), Lag: j.lag(i), Mirror: j.mirror(i),
 		Halted: []Halt{}, Fenced: a.Fenced, DLQ: a.DLQ,
 	}
 	if r := a.Redis; r != nil {
@@ -117,18 +118,12 @@ func (j *judge) age(ms int64) float64 { return max(0, float64(j.f.Now.UnixMilli(
 
 func (j *judge) lag(i int) Lag {
 	l := Lag{Known: len(j.places[i]) > 0}
-	ends := j.f.Sites[i].Ends
-	for p, at := range j.places[i] {
-		var behind int64
-		seconds := 0.0
-		switch {
-		case at.fresh && ends != nil:
-			behind = max(0, ends.End[p]-at.next)
-			if behind > 0 && at.time > 0 {
-				seconds = j.age(at.time)
-			}
+	for p := range j.places[i] {
+		behind, seconds := j.behind(i, p)
+		switch at := &j.places[i][p]; {
+		case at.fresh && j.f.Sites[i].Ends != nil:
 		case at.known:
-			behind, l.Attested = at.lag, true
+			l.Attested = true
 		default:
 			l.Known = false
 		}
@@ -139,6 +134,40 @@ func (j *judge) lag(i int) Lag {
 		l.Seconds = max(l.Seconds, seconds)
 	}
 	return l
+}
+
+// behind is how far a partition's place is from the end of the log: in records, and the age of the last one that is decided if there are more.
+func (j *judge) behind(i, p int) (records int64, seconds float64) {
+	at, ends := &j.places[i][p], j.f.Sites[i].Ends
+	if !at.fresh || ends == nil {
+		return at.lag, 0
+	}
+	records = max(0, ends.End[p]-at.next)
+	if records > 0 && at.time > 0 {
+		seconds = j.age(at.time)
+	}
+	return records, seconds
+}
+
+// stands is where site i stands in each partition of which that is known.
+func (j *judge) stands(i int) []Place {
+	out := []Place{}
+	for p := range j.places[i] {
+		at := &j.places[i][p]
+		if !at.known {
+			continue
+		}
+		place := Place{
+			Partition: int32(p), Attested: !at.fresh, Next: at.next, Epoch: at.epoch, Writer: at.open(), Root: at.root, Streams: at.streams, Halted: at.halted != nil,
+		}
+		place.Behind, place.Seconds = j.behind(i, p)
+		if ends := j.f.Sites[i].Ends; ends != nil {
+			end := ends.End[p]
+			place.End = &end
+		}
+		out = append(out, place)
+	}
+	return out
 }
 
 // mirror is how far what the peer i-1 has appended is behind at site i.

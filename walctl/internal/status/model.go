@@ -32,6 +32,8 @@ type Model struct {
 	Sleep      Reply     `json:"sleep"`   // can I sleep?
 	Cutover    []Cutover `json:"cutover"` // can I cut over? For each site that is not the writer in all partitions
 	Notes      []string  `json:"notes"`   // what somebody should look at by day
+	// Drills are the last ones that the log tells of, newest first; null: it could not be read.
+	Drills []Drill `json:"drills"`
 	// Exit is 0 if all is well, 1 if something is wrong, 2 if it could not be told.
 	Exit int `json:"exit"`
 }
@@ -42,6 +44,7 @@ type State struct {
 	Reached bool     `json:"reached"`
 	Silent  []string `json:"silent"` // what it did not answer, one sentence each
 	Epochs  []Group  `json:"epochs"` // partitions that are alike
+	Places  []Place  `json:"places"` // where it stands, by partition; those are missing of which nothing is known
 	Lag     Lag      `json:"lag"`
 	Mirror  Mirror   `json:"mirror"`
 	Redis   *Redis   `json:"redis"` // null: it did not answer
@@ -50,6 +53,23 @@ type State struct {
 	DLQ     *Count   `json:"dlq"`
 	// Heard is the age of the last attestation in seconds, of the partition of which nothing was heard for longest; null: of one nothing was heard at all.
 	Heard *float64 `json:"heard"`
+}
+
+// Place is where a site stands in a partition.
+type Place struct {
+	Partition int32 `json:"partition"`
+	// Attested says that it is as of the last attestation: the site's Redis did not tell.
+	Attested bool      `json:"attested"`
+	Next     int64     `json:"next"`   // offset of the first record that is not decided
+	End      *int64    `json:"end"`    // of the log; null: the site did not tell
+	Behind   int64     `json:"behind"` // records to the end
+	Seconds  float64   `json:"seconds"`
+	Epoch    wal.Epoch `json:"epoch"`
+	Writer   string    `json:"writer"` // as [Group.Writer]
+	Root     wal.Hash  `json:"root"`
+	// Streams are what was counted in this epoch and fenced, by origin. Both sites count alike, while their offsets differ.
+	Streams map[string]wal.StreamState `json:"streams"`
+	Halted  bool                       `json:"halted"`
 }
 
 // Group is partitions that are in one epoch.

@@ -123,6 +123,16 @@ func TestModel(t *testing.T) {
 			f.Sites[0].Redis.Checkpoints[2].Root = wal.Hash{7}
 			return f, 1
 		},
+		"drilled": func() (status.Facts, int) {
+			f := healthy().build()
+			activate := func(minor uint32, site, reason string, d time.Duration) writer.Activated {
+				return writer.Activated{ID: reason, Epoch: wal.Epoch{Minor: minor, Site: site}, Reason: reason, Time: ago(d)}
+			}
+			back := activate(3, "dc", "drill X2: back to dc, smoke test passed: monthly", 29*time.Hour)
+			f.Sites[0].Activates = []writer.Activated{back, activate(2, "dr", "drill X2: dc to dr: monthly", 29*time.Hour+4200*time.Millisecond)}
+			f.Sites[1].Activates = []writer.Activated{back, activate(1, "dc", "drill X1: back to dc, smoke test failed", 700*time.Hour)} // each has read some
+			return f, 0
+		},
 		"no epoch yet": func() (status.Facts, int) {
 			w := &world{n: [2]uint64{4000, 70}}
 			f := w.build()
