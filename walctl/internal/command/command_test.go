@@ -101,7 +101,10 @@ func TestScenarios(t *testing.T) {
 				s.world.Third(args[0], args[1])
 				return nil
 			}),
-			"epoch": verb(epoch),
+			"serve":  verb(serve),
+			"browse": verb(browse),
+			"end":    verb(end),
+			"epoch":  verb(epoch),
 			"later": verb(func(s *script, _ *testscript.TestScript, args []string) error {
 				d, err := time.ParseDuration(args[0])
 				s.world.Later(d)
@@ -143,6 +146,7 @@ type script struct {
 	answer string // what the user types; empty = nobody is there
 	look   ifdown.Seen
 	input  string // what stdin holds in place of an answer
+	server *server
 }
 
 func verb(f func(*script, *testscript.TestScript, []string) error) func(*testscript.TestScript, bool, []string) {
