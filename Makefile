@@ -94,6 +94,19 @@ bin/python/.pinned: lab/testdata/clients/requirements.txt
 	python3 -m venv --clear bin/python && bin/python/bin/pip install -q --disable-pip-version-check -r $<
 	@touch $@
 
+.PHONY: test-browser
+test-browser: browser-deps ## the page of `walctl status --serve` in Chromium: live, on a phone, in the dark, for screen readers, without scripts; SCREENSHOTS=folder keeps its pictures
+	cd walctl/browser && go vet ./... && SCREENSHOTS='$(abspath $(SCREENSHOTS))' go test -count=1 -timeout 10m ./...
+
+.PHONY: browser-deps
+browser-deps: ## install the browser that test-browser drives (Debian: chromium, and letters for it)
+	@missing=; \
+	command -v chromium >/dev/null || missing="$$missing chromium"; \
+	[ -n "$$(ls /usr/share/fonts/truetype 2>/dev/null)" ] || missing="$$missing fonts-dejavu-core"; \
+	[ -z "$$missing" ] || { \
+		echo "installing$$missing"; sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+		$$sudo apt-get update -q && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends $$missing; } >&2
+
 .PHONY: bench-kafka
 bench-kafka: KAFKA := real
 bench-kafka: deps ## from produced at one site to readable at the other, and records per second, on Apache Kafka and MirrorMaker 2 in both modes
@@ -155,9 +168,9 @@ check: ## what a reviewer would say first: format, linters and walls, tidy modul
 	$(TOOL) gofumpt -l . | { ! grep .; }
 	$(TOOL) golangci-lint run ./...
 	$(TOOL) actionlint
-	for m in e2e e2e/operator release plugin; do (cd $$m && go tool -modfile=$(CURDIR)/tools/go.mod golangci-lint run --config $(CURDIR)/.golangci.yml ./...) || exit 1; done
+	for m in e2e e2e/operator release plugin walctl/browser; do (cd $$m && go tool -modfile=$(CURDIR)/tools/go.mod golangci-lint run --config $(CURDIR)/.golangci.yml ./...) || exit 1; done
 	go mod tidy -diff
-	for m in e2e e2e/operator examples/two-sites release plugin; do (cd $$m && go mod tidy -diff) || exit 1; done
+	for m in e2e e2e/operator examples/two-sites release plugin walctl/browser; do (cd $$m && go mod tidy -diff) || exit 1; done
 
 .PHONY: bench
 bench: deps build ## speed, memory and size in one table, each beside its target and a peer in the same run (under five minutes)
