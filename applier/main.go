@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/comptech-lab/redis-wal/applier/config"
@@ -139,6 +140,9 @@ func printConfig(lookup config.Lookup, stdout, stderr io.Writer) int {
 		return configProblem(stderr, err)
 	}
 	for _, v := range cfg.Environ() {
+		if strings.HasSuffix(v.Name, "_HEADERS") { // some put a token there
+			v.Value = "..."
+		}
 		fmt.Fprintf(stdout, "%s=%s\n", v.Name, v.Value)
 	}
 	return exitStopped

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/comptech-lab/redis-wal/applier/config"
 	"github.com/comptech-lab/redis-wal/render"
 	"github.com/comptech-lab/redis-wal/stacks"
 )
@@ -300,6 +301,30 @@ func TestBadConfig(t *testing.T) {
 			"a value that the applier would not take",
 			[]change{{"applier.env", map[string]any{"APPLIER_BARRIER_INTERVAL": "ten"}}},
 			[]string{`applier.env: APPLIER_BARRIER_INTERVAL="ten": want a duration such as 10s`},
+		},
+		{
+			"tracing, and no way to the collector",
+			[]change{{"applier.env", map[string]any{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://otel-collector.observability:4318"}}},
+			[]string{
+				"network.collector: is not set, but applier.env has spans sent to http://otel-collector.observability:4318/v1/traces: the network policy lets the appliers reach Kafka, Redis and DNS only. " +
+					"Name the collector's namespace, podLabels or port",
+			},
+		},
+		{
+			"a variable of OpenTelemetry that means nothing here",
+			[]change{{"applier.env", map[string]any{"OTEL_METRICS_EXPORTER": "otlp"}}, {"network.collector", map[string]any{"port": 70000}}},
+			[]string{
+				"applier.env: OTEL_METRICS_EXPORTER: is not one of OpenTelemetry's variables that the applier knows: " + strings.Join(config.OpenTelemetryVariables(), ", "),
+				"network.collector.port: 70000: want 1 to 65535, or 0 for 4318",
+			},
+		},
+		{
+			"what tracing says depends on each other",
+			[]change{
+				{"applier.env", map[string]any{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4317", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}},
+				{"network.collector", map[string]any{"namespace": "observability"}},
+			},
+			[]string{`applier.env: OTEL_EXPORTER_OTLP_PROTOCOL="grpc": want http/json: nothing else is spoken here; a collector takes it at its port for HTTP, mostly 4318`},
 		},
 		{
 			"a producer twice",

@@ -47,6 +47,8 @@ type HaltError struct {
 	Reason string // short and stable, labels the metric wal_partition_halted
 	Remedy string // what a person has to do
 	Err    error  // what was found
+	// TraceID is that of the record that halts, if it belongs to a trace.
+	TraceID string
 }
 
 // Error is what was found and the remedy.

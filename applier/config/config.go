@@ -106,6 +106,47 @@ type Run struct {
 	ReplicaBuffer int64 `env:"APPLIER_REPLICA_BUFFER, default=33554432"`
 	// Verbosity is the least level of log lines: debug, info, warn or error.
 	Verbosity slog.Level `env:"APPLIER_VERBOSITY, default=info"`
+	OpenTelemetry
+}
+
+// OpenTelemetry says where the spans of records go whose producers trace them. The variables are those of OpenTelemetry's specification; of each pair the one
+// with TRACES in it counts. Empty ones are as good as missing, and without an endpoint the others have no effect: no span is made.
+type OpenTelemetry struct {
+	// OTLPEndpoint is the base URL of a collector that takes OTLP over HTTP, such as http://collector:4318, to which v1/traces is added; empty = none.
+	OTLPEndpoint string `env:"OTEL_EXPORTER_OTLP_ENDPOINT"`
+	// OTLPTracesEndpoint is the whole URL for spans, such as http://collector:4318/v1/traces; empty = made of the one above.
+	OTLPTracesEndpoint string `env:"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"`
+	// OTelDisabled turns tracing off, whatever else is set.
+	OTelDisabled bool `env:"OTEL_SDK_DISABLED"`
+	// TracesExporter says where spans go: otlp, or none, which turns tracing off; empty = otlp.
+	TracesExporter string `env:"OTEL_TRACES_EXPORTER"`
+	// OTLPProtocol is how spans go: http/json is the only way that there is here; empty = that.
+	OTLPProtocol string `env:"OTEL_EXPORTER_OTLP_PROTOCOL"`
+	// OTLPTracesProtocol is the same for spans.
+	OTLPTracesProtocol string `env:"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"`
+	// OTLPHeaders are headers of each request, name=value, with commas between them; a value may have %2C and the like in it. The environment
+	// is no place for secrets: let a collector nearby add them.
+	OTLPHeaders string `env:"OTEL_EXPORTER_OTLP_HEADERS"`
+	// OTLPTracesHeaders are the same for spans.
+	OTLPTracesHeaders string `env:"OTEL_EXPORTER_OTLP_TRACES_HEADERS"`
+	// OTLPTimeout is how long a request may take, in ms; 0 = 10000.
+	OTLPTimeout int `env:"OTEL_EXPORTER_OTLP_TIMEOUT"`
+	// OTLPTracesTimeout is the same for spans.
+	OTLPTracesTimeout int `env:"OTEL_EXPORTER_OTLP_TRACES_TIMEOUT"`
+	// OTLPCompression is the form of requests: gzip or none; empty = none.
+	OTLPCompression string `env:"OTEL_EXPORTER_OTLP_COMPRESSION"`
+	// OTLPTracesCompression is the same for spans.
+	OTLPTracesCompression string `env:"OTEL_EXPORTER_OTLP_TRACES_COMPRESSION"`
+	// ServiceName is the name that spans are found by; empty = service.name of ResourceAttributes, or redis-applier.
+	ServiceName string `env:"OTEL_SERVICE_NAME"`
+	// ResourceAttributes are attributes of all spans, name=value, with commas between them, such as deployment.environment.name=production.
+	ResourceAttributes string `env:"OTEL_RESOURCE_ATTRIBUTES"`
+	// SpanDelay is how long a span waits for others to be sent along with, in ms; 0 = 5000.
+	SpanDelay int `env:"OTEL_BSP_SCHEDULE_DELAY"`
+	// SpanQueue is how many spans may wait; what comes on top is dropped and counted; 0 = 2048.
+	SpanQueue int `env:"OTEL_BSP_MAX_QUEUE_SIZE"`
+	// SpanBatch is how many spans are sent at once, at most; 0 = 512.
+	SpanBatch int `env:"OTEL_BSP_MAX_EXPORT_BATCH_SIZE"`
 }
 
 // Check is what `redis-applier check` needs.
@@ -277,7 +318,8 @@ func (c Run) Validate() error {
 	if c.HaltConfirm < 0 {
 		errs = append(errs, fmt.Errorf("APPLIER_HALT_CONFIRM=%s: want 0s or more", c.HaltConfirm))
 	}
-	return errors.Join(errs...)
+	_, err := c.Spans()
+	return errors.Join(append(errs, err)...)
 }
 
 // Validate reports every value that cannot work, each with its variable's name and what to write instead.

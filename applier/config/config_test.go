@@ -112,6 +112,11 @@ func TestRoundTrip(t *testing.T) {
 		RedisCertFile: "/rc", RedisKeyFile: "/rk", RedisServerName: "redis", Pprof: "127.0.0.1:6060", Listen: "10.0.0.1:9180",
 		Poison: config.PoisonHalt, WaitReplicas: 2, BarrierInterval: 3 * time.Second,
 		HaltConfirm: time.Minute, BatchRecords: 7, BatchBytes: 4096, ReplicaBuffer: 1 << 20, Verbosity: slog.LevelDebug,
+		OpenTelemetry: config.OpenTelemetry{
+			OTLPEndpoint: "http://collector:4318", OTLPTracesEndpoint: "http://collector:4318/v1/traces", OTelDisabled: true, TracesExporter: "otlp",
+			OTLPProtocol: "http/json", OTLPTracesProtocol: "http/json", OTLPHeaders: "a=1", OTLPTracesHeaders: "b=2", OTLPTimeout: 1000, OTLPTracesTimeout: 2000,
+			OTLPCompression: "none", OTLPTracesCompression: "gzip", ServiceName: "applier", ResourceAttributes: "a=b", SpanDelay: 1, SpanQueue: 2, SpanBatch: 1,
+		},
 	}
 	requireAllSet(t, run)
 	got, err := config.ReadRun(env(toMap(run.Environ())))
@@ -155,7 +160,7 @@ func TestDefaults(t *testing.T) {
 func TestEnvironLeavesOutWhatIsOff(t *testing.T) {
 	t.Parallel()
 	got := toMap(config.DefaultRun().Environ())
-	for _, name := range []string{"APPLIER_REDIS_TLS", "APPLIER_PPROF", "APPLIER_SENTINEL_PASSWORD_FILE"} {
+	for _, name := range []string{"APPLIER_REDIS_TLS", "APPLIER_PPROF", "APPLIER_SENTINEL_PASSWORD_FILE", "OTEL_SDK_DISABLED", "OTEL_BSP_MAX_QUEUE_SIZE"} {
 		if v, ok := got[name]; ok {
 			t.Errorf("got %s=%s, want it left out", name, v)
 		}

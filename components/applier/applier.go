@@ -193,8 +193,8 @@ func (a *Args) configure() []kube.Files {
 	return files
 }
 
-// Overlay is the environment that says run, changed by env. A variable that begins with APPLIER_ must be one of [Tunable],
-// and a changed value must pass the applier's own rules; other variables are added as they are.
+// Overlay is the environment that says run, changed by env. A variable that begins with APPLIER_ must be one of [Tunable], one that begins with OTEL_ one
+// that the applier knows, and a changed value must pass the applier's own rules; other variables are added as they are.
 func Overlay(run config.Run, env map[string]string) ([]config.Var, error) {
 	vars := run.Environ()
 	var errs []error
@@ -203,6 +203,8 @@ func Overlay(run config.Run, env map[string]string) ([]config.Var, error) {
 		switch {
 		case strings.HasPrefix(name, "APPLIER_") && !slices.Contains(Tunable(), name):
 			errs = append(errs, fmt.Errorf("%s: is not one of the variables to tune the applier with: %s", name, strings.Join(Tunable(), ", ")))
+		case strings.HasPrefix(name, "OTEL_") && !slices.Contains(config.OpenTelemetryVariables(), name):
+			errs = append(errs, fmt.Errorf("%s: is not one of OpenTelemetry's variables that the applier knows: %s", name, strings.Join(config.OpenTelemetryVariables(), ", ")))
 		case i >= 0:
 			vars[i].Value = env[name]
 		default:
@@ -338,15 +340,19 @@ func (a *Applier) isolate(ctx *pulumi.Context, name string, args Args, object ku
 	if err != nil {
 		return err
 	}
+	to := []kube.Rule{
+		kafka,
+		{Pods: []workload.Pods{args.Redis}, Ports: args.RedisPorts},
+		kube.DNS(args.Network.DNS),
+	}
+	if args.Network.Collector.On() {
+		to = append(to, kube.Collector(args.Network.Collector))
+	}
 	_, err = kube.NewPolicy(ctx, name+"-network", kube.Policy{
 		Object:  object,
 		Selects: PodLabels(args.Name),
 		From:    []kube.Rule{{Pods: []workload.Pods{args.Network.Prometheus}, Ports: []int{Port}}},
-		To: []kube.Rule{
-			kafka,
-			{Pods: []workload.Pods{args.Redis}, Ports: args.RedisPorts},
-			kube.DNS(args.Network.DNS),
-		},
+		To:      to,
 	}, pulumi.Parent(a))
 	return err
 }

@@ -190,7 +190,7 @@ type Applier struct {
 	// Resources are those of each process.
 	Resources workload.Resources `json:"resources"`
 	// Env tunes the applier: APPLIER_POISON, APPLIER_WAIT_REPLICAS, APPLIER_BARRIER_INTERVAL, APPLIER_HALT_CONFIRM,
-	// APPLIER_BATCH_RECORDS, APPLIER_BATCH_BYTES, APPLIER_REPLICA_BUFFER, APPLIER_VERBOSITY, APPLIER_PPROF, and variables of the Go runtime.
+	// APPLIER_BATCH_RECORDS, APPLIER_BATCH_BYTES, APPLIER_REPLICA_BUFFER, APPLIER_VERBOSITY, APPLIER_PPROF, those of OpenTelemetry (docs/tracing.md), and variables of the Go runtime.
 	Env map[string]string `json:"env"`
 }
 

@@ -44,6 +44,10 @@ func TestWhenTheCheckRunsAgain(t *testing.T) {
 		}, false},
 		{"the applier's image", func(a *site.Args) { a.Applier.Image = "redis-applier:0.2.0" }, true},
 		{"the applier's environment", func(a *site.Args) { a.Applier.Env = map[string]string{"APPLIER_POISON": "halt"} }, true},
+		{"where spans go", func(a *site.Args) {
+			a.Applier.Env = map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"}
+			a.Network.Collector.Port = 4318
+		}, false},
 		{"the Redis image", func(a *site.Args) { a.Redis.Image = "redis:7.4.3-alpine" }, true},
 		{"Redis' maxmemory", func(a *site.Args) { a.Redis.MaxMemory = "1gb" }, true},
 		{"the log's retention", func(a *site.Args) { a.Log.Retention = time.Hour }, true},

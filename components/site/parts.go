@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
@@ -271,7 +272,17 @@ func (a Args) desired() (string, error) {
 	a.Applier.Replicas, a.Mirror.Replicas, a.Redis.Replicas, a.Sentinel.Replicas, a.Sentinel.Quorum = 0, 0, 0, 0, 0
 	a.Redis.Restart = "" // the data are the same afterwards
 	a.Redis.Storage, a.Storage.Backup, a.Storage.Snapshot = Volume{}, storage.Backup{}, storage.Snapshot{}
-	a.Monitoring, a.AutoTakeover, a.Edge = Monitoring{}, AutoTakeover{}, Edge{}
+	a.Monitoring, a.AutoTakeover, a.Edge, a.Network.Collector = Monitoring{}, AutoTakeover{}, Edge{}, workload.Collector{}
+	var env map[string]string // without where spans go
+	for name, v := range a.Applier.Env {
+		if !strings.HasPrefix(name, "OTEL_") {
+			if env == nil {
+				env = map[string]string{}
+			}
+			env[name] = v
+		}
+	}
+	a.Applier.Env = env
 	a.Producers = nil // whoever may append, the records are decided alike
 	text, err := json.Marshal(a)
 	if err != nil {

@@ -244,6 +244,30 @@ func TestWhoMayTalkToTheTakeover(t *testing.T) {
 	})
 }
 
+// The appliers reach the collector that is named, and only they do; without one they reach none.
+func TestWhoMayTalkToTheCollector(t *testing.T) {
+	t.Parallel()
+	theApplier, ours := applierPod("data", "redis"), redisPod("data", "redis")
+	collector := pod{"observability", map[string]string{"app.kubernetes.io/name": "opentelemetry-collector", "app.kubernetes.io/instance": "traces"}}
+	a := args()
+	policiesOf(run(t, map[string]site.Args{"x": a})).check(t, []connection{{"applier to a collector that nobody named", theApplier, collector, 4318, "", false}})
+	a.Network.Collector = workload.Collector{Namespace: "observability", PodLabels: map[string]string{"app.kubernetes.io/name": "opentelemetry-collector"}}
+	policiesOf(run(t, map[string]site.Args{"x": a})).check(t, []connection{
+		{"applier to the collector", theApplier, collector, 4318, "", true},
+		{"applier to the collector's port for gRPC", theApplier, collector, 4317, "", false},
+		{"applier to another pod there", theApplier, pod{"observability", map[string]string{"app": "grafana"}}, 4318, "", false},
+		{"applier to such a pod elsewhere", theApplier, pod{"default", collector.labels}, 4318, "", false},
+		{"applier to Kafka, as ever", theApplier, broker("data", "events"), 9095, "", true},
+		{"Redis to the collector", ours, collector, 4318, "", false},
+		{"the collector to the applier", collector, theApplier, 9180, "", false},
+	})
+	a.Network.Collector = workload.Collector{Port: 443}
+	policiesOf(run(t, map[string]site.Args{"x": a})).check(t, []connection{
+		{"applier to a collector outside of the cluster", theApplier, internet, 443, "", true},
+		{"applier to another port there", theApplier, internet, 4318, "", false},
+	})
+}
+
 // Two sites in one namespace: each is a stranger to the other. With the same name and port in two namespaces too, without a
 // port of its own each.
 func TestTwoSitesAreStrangers(t *testing.T) {

@@ -271,9 +271,38 @@ func (c *checker) applier(a Args) {
 	c.image("applier.image", a.Applier.Image)
 	c.atLeast("applier.replicas", a.Applier.Replicas, 1, "")
 	c.resources("applier.resources", a.Applier.Resources)
+	otel := map[string]string{} // what these say depends on each other
 	for _, name := range slices.Sorted(maps.Keys(a.Applier.Env)) {
+		if strings.HasPrefix(name, "OTEL_") {
+			otel[name] = a.Applier.Env[name]
+			continue
+		}
 		_, err := applier.Overlay(sampleRun(), map[string]string{name: a.Applier.Env[name]})
 		c.add1("applier.env", err)
+	}
+	vars, err := applier.Overlay(sampleRun(), otel)
+	c.add1("applier.env", err)
+	c.collector(a.Network, vars)
+}
+
+// collector finds spans that the appliers' network policy would let go nowhere.
+func (c *checker) collector(n workload.Network, vars []config.Var) {
+	if p := n.Collector.Port; p < 0 || p > 65535 {
+		c.add("network.collector.port", "%d: want 1 to 65535, or 0 for 4318", p)
+	}
+	run, err := config.ReadRun(func(name string) (string, bool) {
+		for _, v := range vars {
+			if v.Name == name {
+				return v.Value, true
+			}
+		}
+		return "", false
+	})
+	if err != nil {
+		return // said already
+	}
+	if spans, err := run.Spans(); err == nil && spans.URL != "" && n.On() && !n.Collector.On() {
+		c.add("network.collector", "is not set, but applier.env has spans sent to %s: the network policy lets the appliers reach Kafka, Redis and DNS only. Name the collector's namespace, podLabels or port", spans.URL)
 	}
 }
 

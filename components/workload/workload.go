@@ -90,7 +90,22 @@ type Network struct {
 	Clients []Pods `json:"clients,omitempty"`
 	// DNS are the pods that resolve names.
 	DNS Pods `json:"dns,omitempty"`
+	// Collector is the OpenTelemetry collector that takes the appliers' spans, if applier.env names one; nothing = there is none.
+	Collector Collector `json:"collector,omitzero"`
 }
+
+// Collector selects the pods of a collector, for a network policy.
+type Collector struct {
+	// Namespace is the namespace of the pods; empty = the policy's own.
+	Namespace string `json:"namespace,omitempty"`
+	// PodLabels are labels of the pods; none = all pods of the namespace. Without both: anything at the port, also outside of the cluster.
+	PodLabels map[string]string `json:"podLabels,omitempty"`
+	// Port is where they take OTLP over HTTP; 0 = 4318.
+	Port int `json:"port,omitempty"`
+}
+
+// On says whether there is one.
+func (c Collector) On() bool { return c.Namespace != "" || len(c.PodLabels) > 0 || c.Port != 0 }
 
 // On says whether network policies are declared.
 func (n Network) On() bool { return n.Enabled == nil || *n.Enabled }

@@ -52,6 +52,10 @@ type Options struct {
 	// Linger is how long a record waits for others to be sent along with. Records that arrive while a request is under way share
 	// the next one without it. Default: 0.
 	Linger time.Duration
+	// Trace puts the trace that ctx, the one of Do or DoAsync, belongs to into headers, as the entries traceparent and tracestate of W3C Trace Context. With OpenTelemetry that is
+	// propagation.TraceContext{}.Inject(ctx, propagation.MapCarrier(headers)). Appliers make their spans below that one. Other entries are left out: what
+	// stands in the log is read by many, and for long. It is called once for each op. Default: records carry no trace.
+	Trace func(ctx context.Context, headers map[string]string)
 	// Kafka are further options of the Kafka client, such as a logger or hooks. They cannot change what keeps the log correct:
 	// acks, idempotence, partitioner and topic.
 	Kafka []kgo.Opt
@@ -286,6 +290,7 @@ func (p *Producer) record(ctx context.Context, b wal.Builder) (*kgo.Record, erro
 			kgo.RecordHeader{Key: wal.HeaderLocal, Value: []byte("1")},
 			kgo.RecordHeader{Key: wal.HeaderProducer, Value: []byte(p.id)}),
 	}
+	r.Headers = p.traced(ctx, r.Headers)
 	judge := p.judges.Get().(*wal.Decoder)
 	_, err = judge.Decode(wal.Level, r.Key, r.Value, "", r.Timestamp.UnixMilli())
 	judge.Reset()
@@ -294,6 +299,21 @@ func (p *Producer) record(ctx context.Context, b wal.Builder) (*kgo.Record, erro
 		return nil, fmt.Errorf("walclient: op: %w", err)
 	}
 	return r, nil
+}
+
+// traced adds the trace that ctx belongs to.
+func (p *Producer) traced(ctx context.Context, to []kgo.RecordHeader) []kgo.RecordHeader {
+	if p.opts.Trace == nil {
+		return to
+	}
+	headers := map[string]string{}
+	p.opts.Trace(ctx, headers)
+	for _, name := range []string{wal.HeaderTraceparent, wal.HeaderTracestate} {
+		if v := headers[name]; v != "" {
+			to = append(to, kgo.RecordHeader{Key: name, Value: []byte(v)})
+		}
+	}
+	return to
 }
 
 // find asks Kafka for the log once; an error is not kept.

@@ -19,6 +19,7 @@ import (
 	"github.com/comptech-lab/redis-wal/applier/internal/plan"
 	"github.com/comptech-lab/redis-wal/applier/internal/sink"
 	"github.com/comptech-lab/redis-wal/applier/internal/source"
+	"github.com/comptech-lab/redis-wal/applier/internal/trace"
 	"github.com/comptech-lab/redis-wal/applier/kafka"
 	"github.com/comptech-lab/redis-wal/applier/primary"
 	"github.com/comptech-lab/redis-wal/wal"
@@ -56,6 +57,7 @@ type App struct {
 	publisher *attest.Publisher
 	digests   *digests
 	heard     *heard
+	exporter  *trace.Exporter // of spans; nil = none are asked for
 	kafka     []kgo.Opt
 	listener  net.Listener
 	profiles  net.Listener // nil = none are served
@@ -104,14 +106,15 @@ func New(cfg config.Run, o Options) (_ *App, err error) {
 	signer, signErr := cfg.Signer()
 	opts, kafkaErr := kafka.Options(cfg.Kafka)
 	redis, redisErr := primary.Options(cfg)
-	if err := errors.Join(signErr, kafkaErr, redisErr); err != nil {
+	spans, spansErr := cfg.Spans()
+	if err := errors.Join(signErr, kafkaErr, redisErr, spansErr); err != nil {
 		return nil, err
 	}
-	a.kafka = opts
+	a.kafka, a.exporter = opts, a.traces(spans)
 	a.rules = plan.Rules{
 		Sites: wal.Sites{Self: cfg.Site, Peer: cfg.Peer}, Log: cfg.Log, Partitions: cfg.Partitions, Signer: signer,
 		MirrorExactlyOnce: cfg.MirrorExactlyOnce, HaltOnPoison: cfg.Poison == config.PoisonHalt,
-		MaxRecords: cfg.BatchRecords, MaxBytes: cfg.BatchBytes,
+		MaxRecords: cfg.BatchRecords, MaxBytes: cfg.BatchBytes, Trace: a.exporter != nil,
 	}
 	if a.listener, err = a.listen("APPLIER_LISTEN", cfg.Listen); err != nil {
 		return nil, err
@@ -181,6 +184,8 @@ func (a *App) Run(ctx context.Context) (err error) {
 		group.Go(func() { _ = server.Serve(l) }) // ends with server.Close below
 		return server
 	}
+	stopTraces := sync.OnceFunc(a.startTraces())
+	defer stopTraces()
 	server := serve(a.listener, a.handler())
 	defer func() { _ = server.Close() }()
 	if a.profiles != nil {
@@ -249,6 +254,7 @@ func (a *App) Run(ctx context.Context) (err error) {
 	if err := a.commit(commitCtx); err != nil {
 		a.logger.Warn("group offsets not committed; Redis has the positions", "error", err)
 	}
+	group.Go(stopTraces)          // no worker is left that makes one
 	_ = a.producer.Flush(stopCtx) // an attestation that is lost is followed by another
 	left := make(chan struct{})
 	go func() { defer close(left); a.source.Close() }()

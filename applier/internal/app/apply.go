@@ -27,6 +27,7 @@ func (w *worker) apply(ctx context.Context, conn *sink.Conn, records *source.Par
 		began := time.Now()
 		ahead, refused, aheadErr, err := w.commit(ctx, conn, records, &pending, next)
 		if err != nil {
+			w.unsure(next, err)
 			return w.explain(next, refused, err)
 		}
 		w.applied(ctx, conn, next, refused, time.Since(began))
@@ -157,6 +158,9 @@ func (w *worker) input(from wal.Checkpoint, records []wal.Record) plan.Input {
 
 // take makes a planned batch the one that is sent: its planner rests until the batch is over.
 func (w *worker) take(b *plan.Batch, pending *[]wal.Record, n int) *plan.Batch {
+	if len(b.Traced) > 0 {
+		b.Decided = time.Now()
+	}
 	if *pending = (*pending)[n:]; len(*pending) == 0 {
 		*pending = nil // let the fetched records go
 	}
@@ -179,7 +183,7 @@ func (w *worker) copy(ctx context.Context, b *plan.Batch) error {
 	}
 	for reason, n := range b.Counts.Poison {
 		w.app.once.log(w.logger, slog.LevelWarn, fmt.Sprint("poison ", w.part, reason), "", "poison: listed in the DLQ, not applied; more are counted in wal_poison_total",
-			"reason", string(reason), "records", n, "topic", wal.DLQTopic(w.app.rules.Log))
+			withTrace(traceOf(copies, reason), "reason", string(reason), "records", n, "topic", wal.DLQTopic(w.app.rules.Log))...)
 	}
 	if b.Counts.Late > 0 {
 		w.app.once.log(w.logger, slog.LevelWarn, fmt.Sprint("late ", w.part), "", "repeats that are too old to tell: listed in the DLQ, not applied; more are counted in wal_late_total",
@@ -210,7 +214,8 @@ func (w *worker) applied(ctx context.Context, conn *sink.Conn, b *plan.Batch, re
 	if len(refused) > 0 {
 		first := refused[0]
 		w.app.once.log(w.logger, slog.LevelWarn, fmt.Sprint("refused ", w.part), "",
-			"Redis refused a command inside the transaction: listed in the DLQ; more are counted in wal_refused_total", "offset", first.Op.Offset, "answer", first.Message)
+			"Redis refused a command inside the transaction: listed in the DLQ; more are counted in wal_refused_total",
+			withTrace(traceAt(b, first.Op.Offset), "offset", first.Op.Offset, "answer", first.Message)...)
 		w.refused = w.planners[0].Count(w.refused, refused)
 	}
 	copies := w.refusedCopies(b, refused)
@@ -221,6 +226,7 @@ func (w *worker) applied(ctx context.Context, conn *sink.Conn, b *plan.Batch, re
 	}
 	w.app.metrics.batch(w.part, w.app.rules.Sites, b, len(refused), took)
 	w.clocksOf(b)
+	w.traced(b, refused)
 	durable := w.app.cfg.WaitReplicas == 0
 	if b.Counts.Rewinds > 0 {
 		w.logger.Warn("a stream repeats what was decided before: the mirror was rewound, or made anew; records without wal-seq are applied again, and the next check tells",

@@ -21,9 +21,10 @@ func (w *worker) explain(b *plan.Batch, refused []plan.Refused, err error) error
 			return fmt.Errorf("offset %d: %w; trying that record by itself", op.Offset, err)
 		}
 		return &wal.HaltError{
-			Reason: plan.HaltTable,
-			Remedy: "check that both Redis are of a supported version (7.0 or later) and that no command is renamed; then upgrade the applier",
-			Err:    fmt.Errorf("offset %d: Redis says %w", op.Offset, n.Err),
+			Reason:  plan.HaltTable,
+			Remedy:  "check that both Redis are of a supported version (7.0 or later) and that no command is renamed; then upgrade the applier",
+			Err:     fmt.Errorf("offset %d: Redis says %w", op.Offset, n.Err),
+			TraceID: traceAt(b, op.Offset),
 		}
 	}
 	if e, ok := errors.AsType[*sink.ExecError](err); ok {
@@ -34,9 +35,10 @@ func (w *worker) explain(b *plan.Batch, refused []plan.Refused, err error) error
 		}
 		// The position is past the record already, so to read it again would hide this.
 		w.broken = &wal.HaltError{
-			Reason: plan.HaltExec,
-			Remedy: "give the Redis user all permissions on data and on " + wal.ReservedPrefix + "*; then rebuild this Redis, because that record is not in it",
-			Err:    fmt.Errorf("offset %d: %w", at, e),
+			Reason:  plan.HaltExec,
+			TraceID: traceAt(b, at),
+			Remedy:  "give the Redis user all permissions on data and on " + wal.ReservedPrefix + "*; then rebuild this Redis, because that record is not in it",
+			Err:     fmt.Errorf("offset %d: %w", at, e),
 		}
 		return w.broken
 	}
@@ -67,7 +69,8 @@ func (w *worker) judge(d *doubt, err error) bool {
 	}
 	answer, _ := w.app.sink.Primary()
 	if w.broken == nil && (!answer.Agreed || time.Since(d.since) < w.app.cfg.HaltConfirm) {
-		w.app.once.log(w.logger, slog.LevelWarn, fmt.Sprint(w.part), halt.Reason, "about to halt: making sure first", "reason", halt.Reason, "error", halt.Err, "agreed", answer.Agreed)
+		w.app.once.log(w.logger, slog.LevelWarn, fmt.Sprint(w.part), halt.Reason, "about to halt: making sure first",
+			withTrace(halt.TraceID, "reason", halt.Reason, "error", halt.Err, "agreed", answer.Agreed)...)
 		return false
 	}
 	w.haltedAtJoin = w.joining
@@ -87,7 +90,7 @@ func (w *worker) setHalted(h *wal.HaltError) {
 	switch {
 	case began:
 		w.app.metrics.halt(w.part, h.Reason)
-		w.logger.Error("halted", "reason", h.Reason, "error", h.Err, "remedy", h.Remedy)
+		w.logger.Error("halted", withTrace(h.TraceID, "reason", h.Reason, "error", h.Err, "remedy", h.Remedy)...)
 		w.attestHalt(w.app.root)
 	case h == nil && before != nil:
 		w.app.metrics.unhalt(w.part)

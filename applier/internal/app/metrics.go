@@ -49,6 +49,9 @@ type metrics struct {
 	maxMemory   *metric.Gauge
 	expiry      *metric.GaugeVec
 
+	spans        *metric.Counter
+	spansDropped *metric.CounterVec
+
 	mu      sync.Mutex
 	version string
 }
@@ -91,6 +94,8 @@ func newMetrics(version string) *metrics {
 	m.memory = gauge("wal_redis_memory_bytes", "Memory that the primary uses (used_memory).")
 	m.maxMemory = gauge("wal_redis_memory_limit_bytes", "Memory that the primary may use (maxmemory); 0 = no limit.")
 	m.expiry = gaugeVec("wal_certificate_expiry_timestamp_seconds", "When the first certificate in a mounted file ends, by file: kafka-ca, kafka-cert, redis-ca, redis-cert.", "file")
+	m.spans = counter("wal_trace_spans_total", "Spans that the OpenTelemetry collector took.")
+	m.spansDropped = counterVec("wal_trace_spans_dropped_total", "Spans that were dropped, by reason: queue (too many waited), export (the collector did not take the request), rejected (it took others of it).", "reason")
 	return m
 }
 

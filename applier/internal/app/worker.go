@@ -12,6 +12,7 @@ import (
 	"github.com/comptech-lab/redis-wal/applier/internal/plan"
 	"github.com/comptech-lab/redis-wal/applier/internal/sink"
 	"github.com/comptech-lab/redis-wal/applier/internal/source"
+	"github.com/comptech-lab/redis-wal/applier/internal/trace"
 	"github.com/comptech-lab/redis-wal/wal"
 )
 
@@ -56,6 +57,10 @@ type worker struct {
 	looks looks // keys that deep checks want to see at barriers
 	// stamps are those of the newest barriers decided, by origin, ms since 1970; 0 = none since this applier owns the partition.
 	stamps [2]int64
+
+	// untold are the spans of a batch, which ends before untoldTo, of which nobody knows whether it was applied; passed is how far this worker ever was.
+	untold           []trace.Span
+	untoldTo, passed int64
 
 	mu          sync.Mutex
 	lookedFor   time.Time    // when a barrier was appended for a look last
@@ -170,6 +175,7 @@ func (w *worker) rejoined(conn *sink.Conn, from wal.Checkpoint, end int64) {
 		w.setHalted(nil)
 	}
 	w.joining = false
+	w.sure(from.Position)
 	w.settle(from, w.app.cfg.WaitReplicas == 0)
 }
 

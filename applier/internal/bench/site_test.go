@@ -40,7 +40,7 @@ func binary(b *testing.B) string {
 func byName(addr string) string { return strings.Replace(addr, "127.0.0.1", "localhost", 1) }
 
 // startApplier runs redis-applier as a process of its own, until the benchmark ends.
-func startApplier(b *testing.B, kafka *sitetest.Kafka, sentinels []string) *exec.Cmd {
+func startApplier(b *testing.B, kafka *sitetest.Kafka, sentinels []string, change ...func(*config.Run)) *exec.Cmd {
 	dir := b.TempDir()
 	keyFile := filepath.Join(dir, "key")
 	if err := os.WriteFile(keyFile, []byte(sitetest.Key), 0o600); err != nil {
@@ -50,6 +50,9 @@ func startApplier(b *testing.B, kafka *sitetest.Kafka, sentinels []string) *exec
 	cfg.Site, cfg.Peer, cfg.Partitions, cfg.SigningKeyFile = "dc", "dr", kafka.Partitions, keyFile
 	cfg.Brokers, cfg.Sentinels, cfg.Listen = kafka.Cluster.ListenAddrs(), sentinels, "127.0.0.1:0"
 	cfg.MirrorExactlyOnce = false
+	for _, f := range change {
+		f(&cfg)
+	}
 	log, err := os.Create(filepath.Join(dir, "log"))
 	if err != nil {
 		b.Fatal(err)

@@ -119,5 +119,6 @@ func (p *Planner) keep(b *Batch, r *wal.Record, j *wal.Judged, known *Producers)
 	case b.To.Open(j.Origin, p.rules.Sites):
 		reason, detail = "overtaken", fmt.Sprintf("it counts under activate %q only, and epoch %s was opened by another", j.Control.Replay.Activate, b.To.Epoch)
 	}
+	p.last.verdict, p.last.reason = VerdictFenced, reason
 	b.Fenced = append(b.Fenced, r.Copy(p.rules.Sites.Self, p.rules.Log, b.From.TopicID, origin, wal.ClassFenced, reason, detail))
 }

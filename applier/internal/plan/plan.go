@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/comptech-lab/redis-wal/wal"
 )
@@ -34,6 +35,9 @@ type Batch struct {
 	Fence          *Fence   // the seal or activate that ends the batch, if one does
 	Counts         Counts
 	Bytes          int // of keys and values
+	// Traced are its records that a trace leads to; none unless [Rules.Trace]. Decided is for whoever tells of them, and not set here: when the batch was planned.
+	Traced  []Traced
+	Decided time.Time
 }
 
 // Op is the place of one record's commands in a batch.
@@ -101,8 +105,9 @@ type Rules struct {
 	MirrorExactlyOnce bool
 	// HaltOnPoison halts the partition at a poison record instead of listing it in the DLQ.
 	HaltOnPoison bool
-	MaxRecords   int // in one batch
-	MaxBytes     int // of keys and values, at which a batch ends
+	MaxRecords   int  // in one batch
+	MaxBytes     int  // of keys and values, at which a batch ends
+	Trace        bool // says of each batch which of its records a trace leads to
 	// Without are rules of the fence that do not hold. It is for the model of the fence only.
 	Without Rule
 }
@@ -114,6 +119,7 @@ type Planner struct {
 	chain  wal.Chain
 	batch  Batch
 	memory memory
+	last   decision // of the record that was decided last
 }
 
 // New returns a planner.
@@ -173,7 +179,8 @@ type Input struct {
 func (p *Planner) Plan(in Input) (*Batch, int, error) {
 	p.judge.Reset()
 	b := &p.batch
-	*b = Batch{From: in.From, To: in.From, Wire: b.Wire[:0], Ops: b.Ops[:0]}
+	clear(b.Traced) // what they point to is not needed any more
+	*b = Batch{From: in.From, To: in.From, Wire: b.Wire[:0], Ops: b.Ops[:0], Traced: b.Traced[:0]}
 	b.To.Refused, b.To.Reported = in.Refused, max(in.From.Reported, in.Reported)
 	n := 0
 	for n < len(in.Records) {
@@ -192,9 +199,13 @@ func (p *Planner) Plan(in Input) (*Batch, int, error) {
 			if h, ok := errors.AsType[*wal.HaltError](err); ok { // a person is told of it alone, and has to find the record
 				at := *h
 				at.Err = fmt.Errorf("offset %d: %w", r.Offset, h.Err)
+				at.TraceID = r.TraceID()
 				return b, 0, &at
 			}
 			return b, 0, fmt.Errorf("%s partition %d offset %d: %w", p.rules.Log, r.Partition, r.Offset, err)
+		}
+		if p.rules.Trace {
+			b.trace(r, p.last)
 		}
 		n++
 	}
@@ -225,6 +236,7 @@ func (p *Planner) decide(b *Batch, r *wal.Record, in Input) error {
 		return nil
 	}
 	j, err := p.judge.Judge(r)
+	p.last = decision{origin: j.Origin, level: j.Rules}
 	if bad, ok := errors.AsType[*wal.PoisonError](err); ok {
 		return p.poison(b, r, j.Origin, bad)
 	}
@@ -235,6 +247,7 @@ func (p *Planner) decide(b *Batch, r *wal.Record, in Input) error {
 		return err
 	}
 	if r.Offset < b.To.Skip[j.Origin] { // but poison, which is listed: the peer may never have had it
+		p.last.verdict = VerdictSkipped
 		b.Counts.Records++
 		b.Counts.Skipped++
 		b.Bytes += len(r.Key) + len(r.Value)
@@ -256,6 +269,9 @@ func (p *Planner) decide(b *Batch, r *wal.Record, in Input) error {
 
 // meet decides a record that its stream does not repeat.
 func (p *Planner) meet(b *Batch, r *wal.Record, j *wal.Judged, counts bool, in Input) {
+	if p.last.verdict = VerdictCounted; !counts {
+		p.last.verdict = VerdictVoid
+	}
 	switch c := j.Control; {
 	case c != nil && c.Barrier != nil:
 		b.barrier(*c.Barrier, j.Origin)
@@ -292,6 +308,7 @@ func (p *Planner) apply(b *Batch, r *wal.Record, j *wal.Judged, in Input) {
 	s.N++
 	s.H = p.chain.Next(s.H, r, &j.Envelope)
 	if p.unexecuted(b, r, j, in.Producers) && p.executes(j) {
+		p.last.verdict = VerdictApplied
 		b.Wire = append(b.Wire, j.Exec.Wire)
 		b.Ops = append(b.Ops, Op{Offset: r.Offset, Origin: j.Origin, N: s.N, Commands: j.Exec.Commands})
 		b.Commands += j.Exec.Commands
@@ -318,6 +335,7 @@ func (p *Planner) first(b *Batch, r *wal.Record, j *wal.Judged, known *Producers
 		bar := j.Control.Barrier
 		if b.To.Barriers[j.Origin].Repeats(bar.ID, bar.Number) {
 			b.Counts.Repeats++
+			p.last.verdict = VerdictRepeated
 			if !b.To.Repeating[j.Origin] {
 				b.To.Repeating[j.Origin] = true
 				b.Counts.Rewinds++
@@ -334,9 +352,11 @@ func (p *Planner) first(b *Batch, r *wal.Record, j *wal.Judged, known *Producers
 	}
 	switch known.at(j.Producer, r.Offset).Seen[of].Meet(j.Sequence) {
 	case wal.Repeated:
+		p.last.verdict = VerdictRepeated
 		b.Counts.Repeats++
 		return false
 	case wal.BelowWindow:
+		p.last.verdict = VerdictRepeated
 		b.Counts.Repeats++
 		if !b.To.Repeating[j.Origin] { // else all that is old was decided, and to list it would fill the DLQ
 			p.late(b, r, j)
@@ -361,9 +381,11 @@ func (p *Planner) unexecuted(b *Batch, r *wal.Record, j *wal.Judged, known *Prod
 	}
 	switch known.at(producer, r.Offset).Execute(sequence) {
 	case wal.Repeated:
+		p.last.verdict = VerdictRepeated
 		b.Counts.Repeats++
 		return false
 	case wal.BelowWindow:
+		p.last.verdict = VerdictRepeated
 		b.Counts.Repeats++
 		p.late(b, r, j)
 		return false
@@ -373,8 +395,9 @@ func (p *Planner) unexecuted(b *Batch, r *wal.Record, j *wal.Judged, known *Prod
 
 // late lists a record that may or may not have been decided.
 func (p *Planner) late(b *Batch, r *wal.Record, j *wal.Judged) {
+	p.last.verdict, p.last.reason = VerdictLate, ReasonBelowWindow
 	b.Counts.Late++
-	b.Copies = append(b.Copies, r.Copy(p.rules.Sites.Self, p.rules.Log, b.From.TopicID, p.rules.Sites.Name(j.Origin), wal.ClassLate, "below-window",
+	b.Copies = append(b.Copies, r.Copy(p.rules.Sites.Self, p.rules.Log, b.From.TopicID, p.rules.Sites.Name(j.Origin), wal.ClassLate, ReasonBelowWindow,
 		fmt.Sprintf("sequence %d of producer %.64q is %d or more below its highest, so nobody knows whether it was applied; it was not executed now. "+
 			"If its effect is missing, send it again with a new sequence", j.Sequence, j.Producer, wal.WindowSize)))
 }
@@ -417,6 +440,7 @@ func (p *Planner) poison(b *Batch, r *wal.Record, origin wal.Origin, bad *wal.Po
 			Err:    bad,
 		}
 	}
+	p.last.verdict, p.last.reason = VerdictPoison, string(bad.Reason)
 	b.Copies = append(b.Copies, r.Copy(p.rules.Sites.Self, p.rules.Log, b.From.TopicID, p.rules.Sites.Name(origin), wal.ClassPoison, string(bad.Reason), bad.Detail))
 	if b.Counts.Poison == nil {
 		b.Counts.Poison = map[wal.Reason]int{}

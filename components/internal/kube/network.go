@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"slices"
@@ -96,6 +97,18 @@ func (r Rule) ports() networkingv1.NetworkPolicyPortArray {
 // DNS is the rule that lets pods resolve names.
 func DNS(servers workload.Pods) Rule {
 	return Rule{Pods: []workload.Pods{servers}, Ports: []int{53}, UDP: true}
+}
+
+// otlpPort is where collectors take OTLP over HTTP.
+const otlpPort = 4318
+
+// Collector is the rule that lets pods send spans.
+func Collector(c workload.Collector) Rule {
+	rule := Rule{Ports: []int{cmp.Or(c.Port, otlpPort)}}
+	if c.Namespace != "" || len(c.PodLabels) > 0 {
+		rule.Pods = []workload.Pods{{Namespace: c.Namespace, PodLabels: c.PodLabels}}
+	}
+	return rule
 }
 
 // Brokers is the rule that lets pods reach Kafka: these pods at the ports of the addresses, or, if there are none,

@@ -413,6 +413,7 @@ func (e *explained) text() string {
 	if e.Producer != "" {
 		row("producer", fmt.Sprintf("%s, sequence %d", e.Producer, e.Seq))
 	}
+	row("trace", e.Trace)
 	for i := range e.Commands {
 		c := &e.Commands[i]
 		row(first(i, "op"), c.Text)

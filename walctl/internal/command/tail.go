@@ -42,6 +42,7 @@ type logLine struct {
 	Commands []string `json:"commands"`
 	Producer string   `json:"producer"`
 	Seq      int64    `json:"seq"`
+	Trace    string   `json:"trace"`  // the id of its trace; empty: it belongs to none
 	Bytes    int      `json:"bytes"`  // of the value
 	Broken   string   `json:"broken"` // why it cannot be read; empty: it can
 	line     string
@@ -315,10 +316,13 @@ func lineOf(r *wal.Record, origin string) logLine {
 	d := describe.Of(r)
 	out := logLine{
 		Version: 1, Place: place{r.Partition, r.Offset}, Time: r.Timestamp, Origin: origin, Control: d.Control, Key: describe.Bytes(r.Key), Keys: []string{}, Commands: d.Commands,
-		Producer: d.Producer, Seq: d.Seq, Bytes: len(r.Value), Broken: d.Broken, line: d.Line(lineWidth),
+		Producer: d.Producer, Seq: d.Seq, Trace: d.Trace, Bytes: len(r.Value), Broken: d.Broken, line: d.Line(lineWidth),
 	}
 	for _, k := range d.Keys {
 		out.Keys = append(out.Keys, describe.Bytes(k))
+	}
+	if d.Trace != "" {
+		out.line += "  trace " + d.Trace
 	}
 	if d.Broken != "" {
 		out.line += "  ! " + d.Broken

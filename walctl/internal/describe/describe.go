@@ -24,6 +24,8 @@ type Record struct {
 	Seq      int64
 	// Control is the type of a control record; empty = it is none.
 	Control string
+	// Trace is the id of the trace that its producer has written it in; empty = none.
+	Trace string
 	// Broken says why it cannot be read; empty = it can.
 	Broken string
 }
@@ -31,7 +33,7 @@ type Record struct {
 // Of describes a record.
 func Of(r *wal.Record) Record {
 	e, err := r.Envelope()
-	out := Record{Producer: string(e.Producer), Seq: e.Sequence, Control: string(e.Control)}
+	out := Record{Producer: string(e.Producer), Seq: e.Sequence, Control: string(e.Control), Trace: r.TraceID()}
 	if err != nil {
 		return out.broken(r, err)
 	}

@@ -87,3 +87,17 @@ func TestValue(t *testing.T) {
 		t.Error("a key is shown wrong")
 	}
 }
+
+// Whoever looks at a record finds its trace; one that is not valid is none.
+func TestTraceIsShown(t *testing.T) {
+	t.Parallel()
+	for parent, want := range map[string]string{"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00": "4bf92f3577b34da6a3ce929d0e0e4736", "00-4bf9-1": ""} {
+		r := wal.Record{Key: []byte("a"), Headers: []wal.Header{{Key: wal.HeaderLevel, Value: []byte("1")}, {Key: wal.HeaderLocal, Value: []byte("1")}, {Key: wal.HeaderTraceparent, Value: []byte(parent)}}}
+		if got := describe.Of(&r).Trace; got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+		if got := (describe.Rules{Partitions: 1}).Explain(&r).Trace; got != want {
+			t.Errorf("explain: got %q, want %q", got, want)
+		}
+	}
+}

@@ -42,6 +42,7 @@ type Explanation struct {
 	Type     string `json:"contentType"`
 	Producer string `json:"producer"` // empty: it has none
 	Seq      int64  `json:"seq"`
+	Trace    string `json:"trace"`    // the id of its trace; empty: it belongs to none
 	Time     int64  `json:"time"`     // ms since 1970
 	ExpireAt int64  `json:"expireAt"` // the earliest expiry that it sets, ms since 1970; 0 = none
 	Bytes    int    `json:"bytes"`    // of key and value
@@ -69,7 +70,7 @@ type Rules struct {
 // Explain judges a record as the appliers do, and says what it comes to. Mirrored records are judged as with the exactly-once mirror, which is the default.
 func (rules Rules) Explain(r *wal.Record) Explanation {
 	out := Explanation{
-		Commands: []Command{}, Key: Bytes(r.Key), Time: r.Timestamp, Bytes: len(r.Key) + len(r.Value), Limit: wal.MaxRecord, Partition: r.Partition, Notes: []string{},
+		Commands: []Command{}, Key: Bytes(r.Key), Time: r.Timestamp, Bytes: len(r.Key) + len(r.Value), Limit: wal.MaxRecord, Partition: r.Partition, Notes: []string{}, Trace: r.TraceID(),
 		Local: OriginOf(r) == wal.Local,
 	}
 	e, _ := r.Envelope() // the judge says what is wrong with it
