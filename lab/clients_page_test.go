@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/comptech-lab/redis-wal/internal/script"
 	"github.com/comptech-lab/redis-wal/lab/internal/snippet"
 )
 
@@ -58,9 +59,7 @@ func (p *page) fill(t *testing.T, name string) (path string) {
 func (p *page) write(t *testing.T, name, text string) (path string) {
 	t.Helper()
 	path = filepath.Join(p.dir, name)
-	if err := os.WriteFile(path, []byte(text), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	script.Write(t, path, text)
 	return path
 }
 

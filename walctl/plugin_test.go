@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"github.com/comptech-lab/redis-wal/internal/script"
 )
 
 // A program of walctl's is found on the PATH, and its exit code is handed through; interrupted, it may clean up first.
@@ -16,11 +18,9 @@ func TestPlugin(t *testing.T) {
 	if _, err := plugin(t.Context(), "walctl-nothing", nil); !errors.Is(err, exec.ErrNotFound) {
 		t.Errorf("got %v, want %v", err, exec.ErrNotFound)
 	}
-	write := func(script string) {
+	write := func(body string) {
 		t.Helper()
-		if err := os.WriteFile(filepath.Join(dir, "walctl-something"), []byte("#!/bin/sh\n"+script), 0o755); err != nil {
-			t.Fatal(err)
-		}
+		script.Write(t, filepath.Join(dir, "walctl-something"), "#!/bin/sh\n"+body)
 	}
 	write(`[ "$1 $2" = "--stack dc" ] || exit 9; exit 1`)
 	if code, err := plugin(t.Context(), "walctl-something", []string{"--stack", "dc"}); code != 1 || err != nil {

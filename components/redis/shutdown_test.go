@@ -12,11 +12,12 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"github.com/comptech-lab/redis-wal/components/redis"
+	"github.com/comptech-lab/redis-wal/internal/script"
 	"github.com/comptech-lab/redis-wal/render"
 )
 
-// script is the shutdown script of a declared Redis.
-func script(t *testing.T) string {
+// shutdownScript is the shutdown script of a declared Redis.
+func shutdownScript(t *testing.T) string {
 	t.Helper()
 	g, err := render.Run(render.Stack{Name: "test"}, false, func(ctx *pulumi.Context) error {
 		_, err := redis.New(ctx, "r", redis.Args{
@@ -53,7 +54,7 @@ func TestShutdownScript(t *testing.T) {
 		{"a primary that nobody replaces", "master", true, 45, "secret"},
 		{"Redis does not answer", "", false, 0, "secret"},
 	}
-	text := script(t)
+	text := shutdownScript(t)
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -70,9 +71,7 @@ esac
 echo OK`,
 				"sleep": `echo "$1" >> "$DIR/slept"`,
 			} {
-				if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"+body+"\n"), 0o755); err != nil {
-					t.Fatal(err)
-				}
+				script.Write(t, filepath.Join(dir, name), "#!/bin/sh\n"+body+"\n")
 			}
 			if err := os.WriteFile(filepath.Join(dir, "roles"), []byte(tt.roles), 0o600); err != nil {
 				t.Fatal(err)

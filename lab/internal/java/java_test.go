@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/comptech-lab/redis-wal/internal/script"
 )
 
 // fake puts a java of that version, with those modules, into a folder that JAVA_HOME could name.
@@ -16,10 +18,8 @@ func fake(t *testing.T, version string, modules ...string) (home string) {
 	if err := os.Mkdir(filepath.Join(home, "bin"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	script := fmt.Sprintf("#!/bin/sh\nif [ $1 = --list-modules ]; then echo java.base %s; else echo 'openjdk version \"%s\" 2025-01-01' >&2; fi\n", strings.Join(modules, " "), version)
-	if err := os.WriteFile(filepath.Join(home, "bin", "java"), []byte(script), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	text := fmt.Sprintf("#!/bin/sh\nif [ $1 = --list-modules ]; then echo java.base %s; else echo 'openjdk version \"%s\" 2025-01-01' >&2; fi\n", strings.Join(modules, " "), version)
+	script.Write(t, filepath.Join(home, "bin", "java"), text)
 	return home
 }
 
