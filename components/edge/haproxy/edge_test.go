@@ -18,6 +18,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/comptech-lab/redis-wal/components/edge/haproxy"
+	"github.com/comptech-lab/redis-wal/internal/await"
 	"github.com/comptech-lab/redis-wal/internal/freeport"
 	"github.com/comptech-lab/redis-wal/internal/redistest"
 	"github.com/comptech-lab/redis-wal/wal"
@@ -105,12 +106,10 @@ func (s *testSite) write(t *testing.T, epoch string) {
 
 func eventually(t *testing.T, what string, cond func() bool) {
 	t.Helper()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for deadline := time.Now().Add(45 * time.Second); !cond(); <-tick.C {
-		if time.Now().After(deadline) {
-			t.Fatalf("not in time: %s", what)
-		}
+	ctx, cancel := context.WithTimeout(t.Context(), 45*time.Second)
+	defer cancel()
+	if err := await.Yes(ctx, what, cond); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -1,6 +1,7 @@
 package alert_test
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"os"
@@ -161,7 +162,7 @@ func TestAlertsFireAndDoNot(t *testing.T) {
 				input = append(input, map[string]string{"series": labelled(name, "dc"), "values": series[name]})
 				// The other site is in the same Prometheus, and all is well there.
 				if !strings.Contains(name, "halted") {
-					input = append(input, map[string]string{"series": labelled(name, "dr"), "values": cmp(well()[name], series[name])})
+					input = append(input, map[string]string{"series": labelled(name, "dr"), "values": cmp.Or(well()[name], series[name])})
 				}
 			}
 		}
@@ -193,13 +194,6 @@ func TestAlertsFireAndDoNot(t *testing.T) {
 		t.Fatal(err)
 	}
 	promtool(t, "test", "rules", file)
-}
-
-func cmp(a, b string) string {
-	if a == "" {
-		return b
-	}
-	return a
 }
 
 // labelled is a series with the labels that the monitors add.
